@@ -1,0 +1,87 @@
+"""The protocol of language models: conversations or token ids in, completions with log-probabilities out."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from dialogue_gym.dialogue import Conversation
+from dialogue_gym.registry import Registry
+from dialogue_gym.seeding import NoiseKey
+
+FinishReason = Literal["stop", "length", "overflow", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample one assistant message.
+
+    Attributes:
+        max_tokens: at most this many new tokens, the end-of-turn token included.
+        temperature: 0 is greedy; log-probabilities are those of the tempered distribution
+            (of the untempered one when greedy).
+        top_p: nucleus; below 1, log-probabilities are those of the renormalised nucleus.
+    """
+
+    max_tokens: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """Ask for the next assistant message of one dialogue.
+
+    Attributes:
+        dialogue_id: a model may keep its key-value cache under it until ``forget``; a lost cache is
+            rebuilt, and the completion does not depend on it.
+        messages: the conversation, an optional system message first, ending with a user message.
+        key: the noise for this completion; equal keys and prompts give equal tokens.
+        prompt_ids: when given, exactly these token ids are the context and ``messages`` is only a view.
+    """
+
+    dialogue_id: Hashable
+    messages: Conversation
+    key: NoiseKey
+    prompt_ids: Sequence[int] | None = None
+
+
+@dataclass(slots=True)
+class Completion:
+    """One sampled assistant message.
+
+    Attributes:
+        text: decoded, special tokens left out.
+        token_ids: what was sampled, the end-of-turn token included when it was sampled.
+        log_probs: natural log, one for each token id.
+        prompt_ids: the context that the tokens were conditioned on.
+        finish_reason: "stop" (end of turn), "length", "overflow" (the context is full; nothing
+            sampled) or "error".
+        error: one line, when ``finish_reason`` is "error" or "overflow".
+    """
+
+    text: str
+    token_ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    prompt_ids: list[int] = field(default_factory=list)
+    finish_reason: FinishReason = "stop"
+    error: str | None = None
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """Text generation behind one batched interface, whatever engine runs it."""
+
+    def generate(self, requests: Sequence[GenerationRequest], sampling: Sampling) -> list[Completion]:
+        """One completion per request, in order; each depends on its own request alone."""
+        ...
+
+    def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
+        """These dialogues are over; drop what was cached for them."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """JSON-able: engine, model, precision."""
+        ...
+
+
+language_models: Registry[LanguageModel] = Registry("language model")

@@ -1,0 +1,1 @@
+"""Play a policy against environments; trajectories and evaluation."""

@@ -1,0 +1,1 @@
+"""Scorers: from a dialogue to a reward and metrics."""

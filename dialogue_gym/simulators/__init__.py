@@ -1,0 +1,1 @@
+"""User simulators: the user's side of the dialogue."""

@@ -1,0 +1,76 @@
+"""Personas: how a user behaves, and populations that they are drawn from."""
+
+from dataclasses import asdict, dataclass
+
+from dialogue_gym.seeding import NoiseKey
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """How one user behaves; every field is a probability or a small number, plain data.
+
+    Attributes:
+        disclosure: probability that each fact is told in the opening.
+        terseness: probability that a reply is cut to its bare content ("12").
+        politeness: probability of a polite word in a reply.
+        slip: probability that a fact is first told with a wrong value.
+        correction: probability per turn that a slip is then corrected.
+        trust: probability of accepting an answer that looks right; see ``ScriptedUser``.
+        patience: turns after which the user may walk away.
+        lowercase: whether the user writes without capitals.
+        punctuation: whether the user ends sentences with punctuation.
+    """
+
+    disclosure: float = 0.5
+    terseness: float = 0.4
+    politeness: float = 0.15
+    slip: float = 0.05
+    correction: float = 0.7
+    trust: float = 0.85
+    patience: int = 8
+    lowercase: bool = True
+    punctuation: bool = False
+
+    def to_dict(self) -> dict[str, float | int | bool]:
+        """Plain JSON-able fields."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """A distribution over personas: independent fields, each uniform between two bounds.
+
+    Attributes:
+        disclosure: bounds of the field of that name; likewise the rest.
+        lowercase: probability that a persona writes in lower case.
+        punctuation: probability that a persona punctuates.
+    """
+
+    disclosure: tuple[float, float] = (0.1, 0.7)
+    terseness: tuple[float, float] = (0.2, 0.7)
+    politeness: tuple[float, float] = (0.0, 0.3)
+    slip: tuple[float, float] = (0.0, 0.1)
+    correction: tuple[float, float] = (0.5, 0.9)
+    trust: tuple[float, float] = (0.7, 0.95)
+    patience: tuple[int, int] = (6, 14)
+    lowercase: float = 0.6
+    punctuation: float = 0.5
+
+    def draw(self, key: NoiseKey) -> Persona:
+        """The persona that belongs to ``key``; fields rounded to two digits so that JSON is exact."""
+
+        def between(name: str) -> float:
+            low, high = getattr(self, name)
+            return round(low + (high - low) * key.child(name).uniform(), 2)
+
+        return Persona(
+            disclosure=between("disclosure"),
+            terseness=between("terseness"),
+            politeness=between("politeness"),
+            slip=between("slip"),
+            correction=between("correction"),
+            trust=between("trust"),
+            patience=key.child("patience").integer(*self.patience),
+            lowercase=key.child("lowercase").uniform() < self.lowercase,
+            punctuation=key.child("punctuation").uniform() < self.punctuation,
+        )

@@ -1,0 +1,1 @@
+"""Tasks: what a dialogue is about, and where tasks come from."""

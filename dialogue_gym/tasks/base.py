@@ -1,0 +1,149 @@
+"""What a dialogue is about: the task, split into what the user knows and what the scorer knows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from dialogue_gym.registry import Registry, nearest
+from dialogue_gym.seeding import NoiseKey
+
+Kind = Literal["math", "document"]
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that the user knows and may hold back.
+
+    Attributes:
+        name: a short label, unique in the brief ("start", "date").
+        value: the value as it is said ("12", "Friday"); unique in the brief.
+        text: a clause that states it, as a person would say it ("Tom has 12 marbles").
+        vague: the same clause without the value ("Tom has some marbles"); "" when it can only be left out.
+        slip: a wrong value that a careless user may say first; never equal to any fact's value.
+        topics: lower-case words that a question about this fact would use.
+    """
+
+    name: str
+    value: str
+    text: str
+    vague: str = ""
+    slip: str = ""
+    topics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What the user knows and wants; the reference is not in it.
+
+    Attributes:
+        goal: what the user asks for ("How many marbles does Tom have now?").
+        facts: what the user can tell.
+        text: the whole problem or request as one text.
+        unit: what a numeric answer counts ("marbles"), "" when there is none.
+        genre: the kind of document ("invitation"), "" for math.
+    """
+
+    goal: str
+    facts: tuple[Fact, ...]
+    text: str
+    unit: str = ""
+    genre: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reference:
+    """What only the scorer sees. Its repr shows nothing, so that it cannot leak into logs or errors.
+
+    Attributes:
+        answer: the right answer of a math problem.
+        text: the target text of a document.
+        facts: values that the document must contain.
+    """
+
+    answer: str = ""
+    text: str = ""
+    facts: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Reference(hidden)"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing to talk about.
+
+    Attributes:
+        id: unique in its source.
+        kind: which environment it belongs to.
+        brief: what the user knows.
+        reference: what the scorer knows.
+        split: "train", "validation" or "test".
+        family: the template family (procedural tasks), "" for tasks from files.
+        level: number of steps for math, 0 when unknown.
+    """
+
+    id: str
+    kind: Kind
+    brief: Brief
+    reference: Reference
+    split: str
+    family: str = ""
+    level: int = 0
+
+
+@runtime_checkable
+class TaskSource(Protocol):
+    """Where tasks come from. ``draw`` is a pure function of its arguments."""
+
+    kind: Kind
+
+    def draw(self, split: str, key: NoiseKey) -> Task:
+        """The task of ``split`` that belongs to ``key``.
+
+        Raises:
+            ValueError: when the split does not exist or is empty.
+        """
+        ...
+
+    def identity(self) -> dict[str, object]:
+        """JSON-able name and options, for logs."""
+        ...
+
+
+task_sources: dict[Kind, Registry[TaskSource]] = {
+    "math": Registry("math task source"),
+    "document": Registry("document task source"),
+}
+
+
+def check_split(split: str, available: Sequence[str] = SPLITS) -> None:
+    """Raise ValueError, with the valid names, when ``split`` is not available."""
+    if split not in available:
+        raise ValueError(f"unknown split {split!r}: {nearest(split, available)}")
+
+
+def task_to_dict(task: Task) -> dict[str, Any]:
+    """The task as JSON-able data, reference included: for the laboratory, never for a policy."""
+    data = asdict(task)
+    data["brief"]["facts"] = [asdict(fact) for fact in task.brief.facts]
+    return data
+
+
+def task_from_dict(data: Mapping[str, Any]) -> Task:
+    """The inverse of ``task_to_dict``.
+
+    Raises:
+        ValueError: a field is missing or unknown; the message names it.
+    """
+    try:
+        brief = dict(data["brief"])
+        facts = tuple(Fact(**{**f, "topics": tuple(f.get("topics", ()))}) for f in brief.pop("facts"))
+        reference = dict(data["reference"])
+        reference["facts"] = tuple(reference.get("facts", ()))
+        rest = {k: v for k, v in data.items() if k not in ("brief", "reference")}
+        return Task(brief=Brief(facts=facts, **brief), reference=Reference(**reference), **rest)
+    except KeyError as error:
+        raise ValueError(f"a task needs the field {error}") from None
+    except TypeError as error:
+        raise ValueError(f"not a task: {error}") from None
