@@ -1,0 +1,87 @@
+# Two commands do everything on a machine with Python 3.11+ and make: `make demo` and `make test`.
+# People and CI share these targets. All of them run in .venv, which they create when it is missing or stale.
+
+SHELL := bash
+PYTHON ?= python3
+JOBS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+ENVIRONMENT := .venv/.complete
+INSTALL := set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --no-input \
+	--log .venv/install.log -c constraints.txt
+
+# One thread per process, waiting passively: with more, two busy cores run several times slower.
+export OMP_NUM_THREADS := 1
+export OMP_WAIT_POLICY := passive
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow check static format format-check lint types imports clean
+
+help: ## show this list
+	@echo "usage: make TARGET [PYTHON=python3.12] [JOBS=2] [ARGS='-k word']"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r target text; do \
+		printf '%-14s %s\n' "$$target" "$$text"; done
+
+demo: $(ENVIRONMENT) ## install into .venv, then train the tiny policy and show what it learned (minutes)
+	$(BIN)/python -m dialogue_agents.demo $(ARGS)
+
+test: $(ENVIRONMENT) ## install into .venv, then run all tests but the slow ones
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+slow: $(ENVIRONMENT) ## run the slow tests: they take minutes each
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow $(ARGS)
+
+check: static test ## everything that a change must pass: static, then test
+
+static: format-check lint types imports ## the checks that run no code
+
+format: $(ENVIRONMENT) ## rewrite the code in the house format, fix what lint can fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+format-check: $(ENVIRONMENT) ## is the code in the house format?
+	$(BIN)/ruff format --check
+
+lint: $(ENVIRONMENT) ## ruff: mistakes, docstrings, import order
+	$(BIN)/ruff check
+
+types: $(ENVIRONMENT) ## mypy --strict over both packages and the benchmarks
+	$(BIN)/mypy
+
+imports: $(ENVIRONMENT) ## do the rooms import only downward?
+	$(BIN)/lint-imports --no-logo
+
+clean: ## remove .venv, caches and build folders; runs/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist agents/build agents/dist *.egg-info agents/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip's hundreds of lines become one dot per package and the large downloads; all of them are in the log.
+# From the first error on every line is shown.
+define brief
+2>&1 | { failed=; while IFS= read -r line; do \
+	case "$$line" in \
+	ERROR*|*"rror: "*) failed=yes; echo; echo "$$line" ;; \
+	*Downloading*MB\)*) printf '\n %s ' "$$line" ;; \
+	*Collecting\ *|*Processing\ *) printf . ;; \
+	*"Installing collected"*) printf '\n  unpacking ...' ;; \
+	*) if [ "$$failed" ]; then echo "$$line"; fi ;; \
+	esac; done; echo; } || { echo "installation stopped; details in .venv/install.log; the same command goes on"; exit 1; }
+endef
+
+# Safe to interrupt: the stamp comes last, and each step leaves alone what is already there.
+$(ENVIRONMENT): pyproject.toml agents/pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing into .venv: torch (CPU) with transformers, TRL, the test tools and both packages,"
+	@echo "about 100 packages, SIZE on disk; takes minutes, once."
+	@echo "[1/3] virtual environment"
+	@$(PYTHON) -m venv .venv && { $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv; }
+	@printf '[2/3] torch, half of it all '
+	@$(INSTALL) torch $(brief)
+	@printf '[3/3] everything else '
+	@$(INSTALL) -e '.[llm,agents,sb3,http,report,dev]' -e agents $(brief)
+	@touch $@

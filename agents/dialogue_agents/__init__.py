@@ -1,0 +1,1 @@
+"""Agents that learn in the environments of ``dialogue_gym``, one package per algorithm."""

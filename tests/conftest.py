@@ -1,0 +1,17 @@
+"""What holds for every test: one thread, no network, repeatable property tests."""
+
+import os
+
+# Before anything imports torch: OpenMP reads these once, when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from hypothesis import settings
+
+# Deadlines measure the machine, not the code. CI draws the same examples in every run, people new ones.
+settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("exploring", deadline=None, print_blob=True)
+settings.load_profile("repeatable" if os.environ.get("CI") else "exploring")
