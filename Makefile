@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
 INSTALL := set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --no-input \
-	--log .venv/install.log -c constraints.txt
+	-c constraints.txt
 
 # One thread per process, waiting passively: with more, two busy cores run several times slower.
 export OMP_NUM_THREADS := 1
@@ -62,7 +62,7 @@ clean: ## remove .venv, caches and build folders; runs/ stays
 # pip's hundreds of lines become one dot per package and the large downloads; all of them are in the log.
 # From the first error on every line is shown.
 define brief
-2>&1 | { failed=; while IFS= read -r line; do \
+2>&1 | tee -a .venv/install.log | { failed=; while IFS= read -r line; do \
 	case "$$line" in \
 	ERROR*|*"rror: "*) failed=yes; echo; echo "$$line" ;; \
 	*Downloading*MB\)*) printf '\n %s ' "$$line" ;; \
