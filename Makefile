@@ -76,8 +76,9 @@ endef
 $(ENVIRONMENT): pyproject.toml agents/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Installing into .venv: torch (CPU) with transformers, TRL, the test tools and both packages,"
-	@echo "about 100 packages, SIZE on disk; takes minutes, once."
+	@echo "Installing into .venv: torch, transformers, TRL, the test tools and both packages of this folder."
+	@echo "About 100 packages, 0.4 GB to download, 1.8 GB on disk, a minute or a few, once; several GB more"
+	@echo "where pip is offered no CPU build of torch."
 	@echo "[1/3] virtual environment"
 	@$(PYTHON) -m venv .venv && { $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv; }
 	@printf '[2/3] torch, half of it all '
