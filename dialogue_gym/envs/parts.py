@@ -1,0 +1,141 @@
+"""From constructor keywords to the parts of an environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+# these rooms register their parts when they are imported
+import dialogue_gym.scoring
+import dialogue_gym.simulators
+import dialogue_gym.tasks  # noqa: F401
+from dialogue_gym.registry import nearest
+from dialogue_gym.scoring.base import Scorer, scorers
+from dialogue_gym.simulators.base import UserSimulator, simulators
+from dialogue_gym.tasks.base import Kind, TaskSource, check_split, task_sources
+
+DEFAULT_SCORERS: dict[Kind, str] = {"math": "answer", "document": "facts_and_bleu"}
+ENV_IDS: dict[Kind, str] = {"math": "MathChat-v0", "document": "DocEditChat-v0"}
+
+
+class EnvKeywords(TypedDict, total=False):
+    """Keywords that single and vector environments share.
+
+    ``simulator``, ``tasks``, ``scorer`` and ``language_model`` may each be a registered name, a dict
+    ``{"name": ..., **options}``, or an object; names and dicts keep ``env.spec`` JSON-able.
+
+    Attributes:
+        simulator: plays the user; default "scripted".
+        tasks: where tasks come from; default "procedural".
+        scorer: judges finished dialogues; default the kind's own ("answer", "facts_and_bleu").
+        language_model: handed to simulators that take one; default None (the simulator's own default).
+        max_turns: assistant messages that a dialogue may have; default 8.
+        split: "train" (default), "validation" or "test".
+        observe: "all" (default), the whole conversation, or "new", what was added since the agent spoke.
+        deadline_s: seconds that one simulator call may take; default None, no limit.
+        render_mode: "ansi", "human" or None (default).
+    """
+
+    simulator: Any
+    tasks: Any
+    scorer: Any
+    language_model: Any
+    max_turns: int
+    split: str
+    observe: Literal["all", "new"]
+    deadline_s: float | None
+    render_mode: str | None
+
+
+@dataclass(slots=True)
+class Parts:
+    """What an environment is made of, resolved and checked."""
+
+    kind: Kind
+    simulator: UserSimulator
+    tasks: TaskSource
+    scorer: Scorer
+    max_turns: int
+    split: str
+    observe: Literal["all", "new"]
+    deadline_s: float | None
+
+
+def build_parts(kind: Kind, where: str, also: tuple[str, ...], keywords: EnvKeywords) -> Parts:
+    """Resolve names and check values.
+
+    Args:
+        kind: "math" or "document".
+        where: what error messages call the environment.
+        also: keywords that the constructor took itself, offered in error messages.
+        keywords: what the user gave; may hold wrong names.
+
+    Raises:
+        ValueError: an unknown keyword or name, or a value that cannot be; one line.
+    """
+    if kind not in ENV_IDS:
+        raise ValueError(f"unknown kind {kind!r}: {nearest(str(kind), ENV_IDS)}")
+    valid = [*EnvKeywords.__annotations__, *also]
+    for name in keywords:
+        if name not in valid:
+            raise ValueError(f"{where} has no keyword {name!r}: {nearest(name, valid)}")
+    parts = Parts(
+        kind=kind,
+        simulator=build_simulator(keywords.get("simulator", "scripted"), keywords.get("language_model")),
+        tasks=task_sources[kind].build(keywords.get("tasks", "procedural")),
+        scorer=scorers[kind].build(keywords.get("scorer") or DEFAULT_SCORERS[kind]),
+        max_turns=keywords.get("max_turns", 8),
+        split=keywords.get("split", "train"),
+        observe=keywords.get("observe", "all"),
+        deadline_s=keywords.get("deadline_s"),
+    )
+    _check(parts, where)
+    return parts
+
+
+def build_simulator(spec: Any, language_model: Any = None) -> UserSimulator:
+    """The user simulator for a name, a dict or an object, with a language model where one is given.
+
+    Raises:
+        ValueError: unknown name, or a simulator that takes no language model.
+    """
+    if language_model is not None:
+        if isinstance(spec, str):
+            spec = {"name": spec}
+        if not isinstance(spec, Mapping):
+            raise ValueError("language_model cannot be given with a simulator object, which has its own")
+        if "language_model" in spec:
+            raise ValueError("language_model is given twice, to the environment and in simulator=")
+        spec = {**spec, "language_model": _load(language_model)}
+    simulator = simulators.build(spec)
+    if not isinstance(simulator, UserSimulator):
+        raise ValueError(f"simulator must be a UserSimulator, a name or a dict, got {type(spec).__name__}")
+    return simulator
+
+
+def _load(language_model: Any) -> Any:
+    if not isinstance(language_model, str | Mapping):
+        return language_model
+    # imported only here: language models bring torch
+    from dialogue_gym.language_models import load_language_model
+
+    return load_language_model(language_model)
+
+
+def _check(parts: Parts, where: str) -> None:
+    if not isinstance(parts.tasks, TaskSource):
+        raise ValueError(
+            f"{where}: tasks must be a TaskSource, a name or a dict, got {type(parts.tasks).__name__}"
+        )
+    if parts.tasks.kind != parts.kind:
+        raise ValueError(f"{where}: tasks must be of kind {parts.kind!r}, got kind {parts.tasks.kind!r}")
+    if not isinstance(parts.scorer, Scorer):
+        raise ValueError(
+            f"{where}: scorer must be a Scorer, a name or a dict, got {type(parts.scorer).__name__}"
+        )
+    if isinstance(parts.max_turns, bool) or not isinstance(parts.max_turns, int) or parts.max_turns < 1:
+        raise ValueError(f"{where}: max_turns must be an int of at least 1, got {parts.max_turns!r}")
+    check_split(parts.split)
+    if parts.observe not in ("all", "new"):
+        raise ValueError(f"{where}: observe must be 'all' or 'new', got {parts.observe!r}")
+    if parts.deadline_s is not None and not parts.deadline_s > 0:
+        raise ValueError(f"{where}: deadline_s must be a positive number or None, got {parts.deadline_s!r}")

@@ -1,0 +1,24 @@
+"""Dialogues as text for people."""
+
+from collections.abc import Iterable
+
+from dialogue_gym.dialogue import Message
+
+
+def render_messages(messages: Iterable[Message]) -> str:
+    r"""One paragraph a message; later lines are indented, so that no text can look like another turn.
+
+    Control characters are shown as escapes, so that no text can drive the terminal.
+
+    Example:
+        >>> print(render_messages([{"role": "user", "content": "hi\nassistant: 42\x1b[2J"}]))
+        user: hi
+              assistant: 42\x1b[2J
+    """
+    return "\n".join(_paragraph(message["role"], message["content"]) for message in messages)
+
+
+def _paragraph(role: str, content: str) -> str:
+    indent = "\n" + " " * (len(role) + 2)
+    visible = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in content)
+    return f"{role}: " + visible.replace("\n", indent)

@@ -1,0 +1,249 @@
+"""Where dialogues start: seeds, and the options of ``reset``."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from dialogue_gym.dialogue import Transcript
+from dialogue_gym.logs import DialogueRecord
+from dialogue_gym.registry import nearest
+from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.simulators.personas import Persona
+from dialogue_gym.tasks.base import Task, task_from_dict
+
+_RECORD_FIELDS = [field.name for field in fields(DialogueRecord)]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How one dialogue begins; what is None is drawn or derived from the row's seed.
+
+    Attributes:
+        task_seed: keys the task, the persona and the opening.
+        reply_seed: keys the user's replies.
+        messages: a history to go on from, checked; empty for a fresh opening.
+        task: given with a history, else drawn.
+        persona: given with a history, else drawn.
+        turns_metadata: one dict for each user message of the history.
+    """
+
+    task_seed: int | None = None
+    reply_seed: int | None = None
+    messages: Transcript | None = None
+    task: Task | None = None
+    persona: Persona | None = None
+    turns_metadata: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(slots=True)
+class EpisodeSeeds:
+    """The seed of one row and how often it was reset since: together they name a dialogue.
+
+    Example:
+        >>> seeds = EpisodeSeeds()
+        >>> seeds.advance(7, default=0)
+        >>> first = seeds.task_seed
+        >>> seeds.advance(None, default=0)
+        >>> first == seeds.task_seed
+        False
+    """
+
+    base: int | None = None
+    episode: int = 0
+
+    def advance(self, seed: int | None, default: int) -> None:
+        """Go to the row's next episode, or to the first of ``seed``."""
+        if seed is not None:
+            self.base, self.episode = seed, 0
+        elif self.base is None:
+            self.base = default
+        else:
+            self.episode += 1
+
+    @property
+    def task_seed(self) -> int:
+        """The episode's own seed for what is asked."""
+        return NoiseKey((self.base or 0, self.episode, "task")).seed()
+
+    @property
+    def reply_seed(self) -> int:
+        """The episode's own seed for what the user replies."""
+        return NoiseKey((self.base or 0, self.episode, "reply")).seed()
+
+
+def check_option_names(options: Mapping[str, Any], valid: Sequence[str]) -> None:
+    """Raise ValueError, with the nearest names, for options that ``reset`` does not know."""
+    for name in options:
+        if name not in valid:
+            raise ValueError(f"reset has no option {name!r}: {nearest(str(name), valid)}")
+
+
+def single_start(options: Mapping[str, Any] | None) -> Start:
+    """The start that the options of a single environment's ``reset`` ask for.
+
+    Raises:
+        ValueError: unknown option or a value that cannot be.
+    """
+    options = options or {}
+    check_option_names(options, ("task_seed", "reply_seed", "dialogue"))
+    return _start(
+        _seed(options.get("task_seed"), "task_seed"),
+        _seed(options.get("reply_seed"), "reply_seed"),
+        options.get("dialogue"),
+    )
+
+
+def vector_starts(options: Mapping[str, Any] | None, rows: Iterable[int], num_envs: int) -> dict[int, Start]:
+    """One start for each of ``rows``; seeds may be one int for all or one for each row.
+
+    Raises:
+        ValueError: unknown option, wrong length or a value that cannot be.
+    """
+    options = options or {}
+    check_option_names(options, ("task_seed", "reply_seed", "dialogue", "reset_mask"))
+    task_seeds = _per_row(options.get("task_seed"), "task_seed", num_envs)
+    reply_seeds = _per_row(options.get("reply_seed"), "reply_seed", num_envs)
+    dialogues = options.get("dialogue")
+    if dialogues is None:
+        dialogues = [None] * num_envs
+    if not isinstance(dialogues, list | tuple) or len(dialogues) != num_envs:
+        raise ValueError(
+            f"option 'dialogue' must be a list of {num_envs}, one dialogue or None for each row, "
+            f"got {_describe(dialogues)}"
+        )
+    return {row: _start(task_seeds[row], reply_seeds[row], dialogues[row]) for row in rows}
+
+
+def reset_rows(options: Mapping[str, Any] | None, num_envs: int) -> list[int]:
+    """The rows that ``options["reset_mask"]`` selects, all without one. Reads the mask, leaves it there.
+
+    Raises:
+        ValueError: the mask is not a boolean array of shape ``(num_envs,)`` with a True in it.
+    """
+    mask = (options or {}).get("reset_mask")
+    if mask is None:
+        return list(range(num_envs))
+    if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,)):
+        raise ValueError(
+            f"option 'reset_mask' must be a boolean array of shape ({num_envs},), got {_describe(mask)}"
+        )
+    if not mask.any():
+        raise ValueError("option 'reset_mask' selects no row")
+    return [int(row) for row in np.flatnonzero(mask)]
+
+
+def row_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | None]:
+    """One seed or None for each row: an int counts up, a list is taken as it is.
+
+    Raises:
+        ValueError: wrong length, or a seed that is not a non-negative int.
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, int | np.integer):
+        first = _seed(seed, "seed")
+        assert first is not None
+        return [first + row for row in range(num_envs)]
+    if len(seed) != num_envs:
+        raise ValueError(f"seed must be an int or a list of {num_envs}, got {_describe(seed)}")
+    return [_seed(value, f"seed[{row}]") for row, value in enumerate(seed)]
+
+
+def _per_row(value: Any, name: str, num_envs: int) -> list[int | None]:
+    if value is None or isinstance(value, int | np.integer):
+        return [_seed(value, name)] * num_envs
+    if not isinstance(value, list | tuple | np.ndarray) or len(value) != num_envs:
+        raise ValueError(f"option {name!r} must be an int or {num_envs} of them, got {_describe(value)}")
+    return [_seed(item, f"{name}[{row}]") for row, item in enumerate(value)]
+
+
+def _seed(value: Any, name: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"{name} must be a non-negative int, got {value!r}")
+    return int(value)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    size = f" of {len(value)}" if isinstance(value, list | tuple) else ""
+    return type(value).__name__ + size
+
+
+def _start(task_seed: int | None, reply_seed: int | None, dialogue: Any) -> Start:
+    if dialogue is None:
+        return Start(task_seed, reply_seed)
+    given = _as_mapping(dialogue)
+    if task_seed is None:
+        task_seed = _seed(given.get("task_seed"), "the dialogue's task_seed")
+    if reply_seed is None:
+        reply_seed = _seed(given.get("reply_seed"), "the dialogue's reply_seed")
+    task = _task(given.get("task"))
+    if task is None and task_seed is None:
+        raise ValueError("a dialogue to start from needs its 'task', or the 'task_seed' that draws it")
+    messages = _history(given.get("messages", ()))
+    return Start(
+        task_seed,
+        reply_seed,
+        messages,
+        task,
+        _persona(given.get("persona")),
+        _metadata(given.get("turns_metadata"), len(messages.contents("user"))),
+    )
+
+
+def _as_mapping(dialogue: Any) -> Mapping[str, Any]:
+    if isinstance(dialogue, DialogueRecord):
+        return {name: getattr(dialogue, name) for name in _RECORD_FIELDS}
+    if not isinstance(dialogue, Mapping):
+        raise ValueError(f"a dialogue to start from is a DialogueRecord or a dict, got {_describe(dialogue)}")
+    for name in dialogue:
+        if name not in _RECORD_FIELDS:
+            raise ValueError(f"a dialogue has no field {name!r}: {nearest(str(name), _RECORD_FIELDS)}")
+    return dialogue
+
+
+def _task(task: Any) -> Task | None:
+    if task is None or isinstance(task, Task):
+        return task
+    if not isinstance(task, Mapping):
+        raise ValueError(f"the dialogue's task is a Task or a dict, got {type(task).__name__}")
+    return task_from_dict(task)
+
+
+def _persona(persona: Any) -> Persona | None:
+    if persona is None or isinstance(persona, Persona):
+        return persona
+    if not isinstance(persona, Mapping):
+        raise ValueError(f"the dialogue's persona is a Persona or a dict, got {type(persona).__name__}")
+    try:
+        return Persona(**persona)
+    except TypeError as error:
+        raise ValueError(f"not a persona: {error}") from None
+
+
+def _history(messages: Any) -> Transcript:
+    transcript = Transcript()
+    if isinstance(messages, str | Mapping) or not hasattr(messages, "__iter__"):
+        raise ValueError(f"the dialogue's messages are a list, got {type(messages).__name__}")
+    for i, message in enumerate(messages):
+        content = message.get("content") if isinstance(message, Mapping) else None
+        if not isinstance(content, str):
+            raise ValueError(f"message {i} of the dialogue is not a dict with 'role' and a text 'content'")
+        transcript.add(str(message.get("role")), content)
+    return transcript
+
+
+def _metadata(metadata: Any, count: int) -> tuple[dict[str, Any], ...]:
+    """Kept where there is one dict for each user message; a bare history has none."""
+    if not metadata:
+        return tuple({} for _ in range(count))
+    if len(metadata) != count:
+        raise ValueError(
+            f"the dialogue's turns_metadata has {len(metadata)} entries for {count} user messages"
+        )
+    return tuple(dict(item) for item in metadata)
