@@ -1,0 +1,58 @@
+"""What a scripted user has said so far, read from the conversation alone."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dialogue_gym.dialogue import Conversation, Transcript
+from dialogue_gym.tasks.base import Brief, Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """The facts of a brief by what the user has said of them.
+
+    Attributes:
+        told: their values stand in a user message.
+        slipped: only a slip stands there: said wrongly and not yet corrected.
+        held: not said yet.
+    """
+
+    told: tuple[Fact, ...]
+    slipped: tuple[Fact, ...]
+    held: tuple[Fact, ...]
+
+
+@lru_cache(maxsize=4096)
+def _whole(value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(value.lower())}(?!\w)")
+
+
+def says(text: str, value: str) -> bool:
+    """Whether ``value`` stands in ``text`` as whole words; case does not matter.
+
+    Example:
+        >>> says("it's 7 marbles", "7"), says("it's 17 marbles", "7")
+        (True, False)
+    """
+    return bool(value) and bool(_whole(value).search(text.lower()))
+
+
+def disclosure(brief: Brief, conversation: Conversation) -> Disclosure:
+    """Sort the facts of ``brief`` by what the user's messages say."""
+    text = "\n".join(texts(conversation, "user"))
+    told: list[Fact] = []
+    slipped: list[Fact] = []
+    held: list[Fact] = []
+    for fact in brief.facts:
+        group = told if says(text, fact.value) else slipped if says(text, fact.slip) else held
+        group.append(fact)
+    return Disclosure(tuple(told), tuple(slipped), tuple(held))
+
+
+def texts(conversation: Conversation, role: str) -> Sequence[str]:
+    """The messages of one side."""
+    if isinstance(conversation, Transcript):
+        return conversation.contents("user" if role == "user" else "assistant")
+    return [m["content"] for m in conversation if m["role"] == role]
