@@ -233,11 +233,11 @@ class Driver:
         """End and score; a scorer that breaks its promise not to raise costs this dialogue its score."""
         try:
             score = self.parts.scorer.score(dialogue.task, dialogue.transcript.view())
-            if not math.isfinite(score.reward):
-                raise ValueError("the reward is not a finite number")
+            if not (isinstance(score, Score) and math.isfinite(score.reward)):
+                raise TypeError("a scorer returns a Score with a finite reward")
         except Exception as error:
             # the type alone: the scorer's words may tell the reference
-            dialogue.failure = f"the scorer raised {type(error).__name__}"
+            dialogue.failure = f"the scorer failed: {type(error).__name__}"
             dialogue.end_reason = EndReason.ABORTED
             logger.warning("task %s: %s; this dialogue ends unscored", dialogue.task.id, dialogue.failure)
         else:

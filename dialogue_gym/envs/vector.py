@@ -56,7 +56,6 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         **keywords: Unpack[EnvKeywords],
     ) -> None:
-        self.closed = True  # nothing to close until the parts are there
         parts = build_parts(kind, type(self).__name__, ("num_envs", "autoreset_mode"), keywords)
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"num_envs must be an int of at least 1, got {num_envs!r}")
@@ -75,7 +74,6 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
         self.single_action_space = Text()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.closed = False
 
     def reset(
         self,
