@@ -9,9 +9,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Deadlines measure the machine, not the code. CI draws the same examples in every run, people new ones.
-settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
-settings.register_profile("exploring", deadline=None, print_blob=True)
+settings.register_profile(
+    "exploring",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("repeatable", settings.get_profile("exploring"), derandomize=True, database=None)
 settings.load_profile("repeatable" if os.environ.get("CI") else "exploring")
