@@ -1,1 +1,1 @@
-"""Questions with numbers for answers; run from a checkout, one folder each."""
+"""Questions with numbers for answers, run from a checkout."""

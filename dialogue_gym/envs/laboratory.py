@@ -36,6 +36,11 @@ class Laboratory:
         return self._driver.score(row)
 
     @property
+    def observe(self) -> str:
+        """What observations show: "all" or "new"."""
+        return self._driver.parts.observe
+
+    @property
     def simulator(self) -> UserSimulator:
         """Who plays the user; may be exchanged at any time, by name, dict or object."""
         return self._driver.parts.simulator

@@ -1,1 +1,26 @@
 """User simulators: the user's side of the dialogue."""
+
+from dialogue_gym.simulators.base import (
+    ReplyLogProb,
+    ScoringUserSimulator,
+    UserReply,
+    UserRequest,
+    UserSimulator,
+    simulators,
+)
+from dialogue_gym.simulators.personas import Persona, Population
+from dialogue_gym.simulators.prompted import PromptedUser
+from dialogue_gym.simulators.scripted import ScriptedUser
+
+__all__ = [
+    "Persona",
+    "Population",
+    "PromptedUser",
+    "ReplyLogProb",
+    "ScoringUserSimulator",
+    "ScriptedUser",
+    "UserReply",
+    "UserRequest",
+    "UserSimulator",
+    "simulators",
+]

@@ -61,7 +61,7 @@ class Population:
 
         def between(name: str) -> float:
             low, high = getattr(self, name)
-            return round(low + (high - low) * key.child(name).uniform(), 2)
+            return float(round(low + (high - low) * key.child(name).uniform(), 2))
 
         return Persona(
             disclosure=between("disclosure"),

@@ -1,1 +1,33 @@
 """Tasks: what a dialogue is about, and where tasks come from."""
+
+from dialogue_gym.tasks.base import (
+    SPLITS,
+    Brief,
+    Fact,
+    Kind,
+    Reference,
+    Task,
+    TaskSource,
+    task_from_dict,
+    task_sources,
+    task_to_dict,
+)
+from dialogue_gym.tasks.documents import ProceduralDocuments
+from dialogue_gym.tasks.jsonl import JsonLinesTasks
+from dialogue_gym.tasks.math import ProceduralMath
+
+__all__ = [
+    "SPLITS",
+    "Brief",
+    "Fact",
+    "JsonLinesTasks",
+    "Kind",
+    "ProceduralDocuments",
+    "ProceduralMath",
+    "Reference",
+    "Task",
+    "TaskSource",
+    "task_from_dict",
+    "task_sources",
+    "task_to_dict",
+]
