@@ -30,10 +30,7 @@ def conversation(contents: list[str], system: str | None = None) -> list[Message
 
 @given(contents=st.lists(texts, min_size=3, max_size=7), system=st.none() | texts)
 def test_one_more_turn_extends_the_ids(codec: ChatCodec, contents: list[str], system: str | None) -> None:
-    messages = conversation(
-        contents[: len(contents) // 2 * 2 + len(contents) % 2 - 1 + len(contents) % 2], system
-    )
-    messages = messages if messages[-1]["role"] == "user" else messages[:-1]
+    messages = conversation(contents if len(contents) % 2 else contents[:-1], system)
     *before, reply, user = messages
     spliced = codec.encode(before) + codec.content_ids(reply["content"])
     spliced += [codec.end_of_turn_id, *codec.extend([user])]
@@ -153,13 +150,14 @@ def test_a_template_without_system_role_refuses_only_system_messages(
     refuse = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     codec = ChatCodec(build_tokenizer(refuse + chatml))
     assert codec.encode(conversation(["hi"]))
-    with pytest.raises(ValueError, match="no system message.*no system role"):
+    with pytest.raises(ValueError, match=r"no system message.*no system role"):
         codec.encode(conversation(["hi"], system="be kind"))
 
 
 def test_special_tokens_that_can_be_written_as_text_are_refused(build_tokenizer: Any) -> None:
     tokenizer = build_tokenizer(
-        "{% for m in messages %}<say>{{ m['content'] }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<say>{% endif %}"
+        "{% for m in messages %}<say>{{ m['content'] }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}<say>{% endif %}"
     )
     tokenizer.add_tokens(["<say>"])  # an added token that is not special is matched in any text
     with pytest.raises(ValueError, match="becomes special token ids"):
@@ -167,5 +165,7 @@ def test_special_tokens_that_can_be_written_as_text_are_refused(build_tokenizer:
 
 
 def test_identity_names_the_template(build_tokenizer: Any, chatml: str) -> None:
-    first, same, other = (ChatCodec(build_tokenizer(t)).identity() for t in (chatml, chatml, chatml + " "))
+    first, same, other = (
+        ChatCodec(build_tokenizer(t)).identity() for t in (chatml, chatml, "{# other #}" + chatml)
+    )
     assert first == same != other
