@@ -50,7 +50,7 @@ class ScriptedUser:
     ===========================================  =========  ==========
     what the user sees                           math       document
     ===========================================  =========  ==========
-    a fact that was never told                   x 0.45     x 0.25
+    a fact that was never told                   x 0.7      x 0.25
     a told fact that the agent left out          x 0.8      x 0.3
     a wrong value said, not corrected yet        x 0.7      x 0.7
     no work shown (no second number, no sign)    x 0.8      -
