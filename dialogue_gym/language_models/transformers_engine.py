@@ -258,8 +258,7 @@ class TransformersModel:
             open_rows = open_rows & (token != self.codec.end_of_turn_id) & (counts < room)
             if not open_rows.any():
                 break
-            x = token.unsqueeze(1)  # closed rows feed what they drew into a masked hole
-            mask[:, columns] = open_rows
+            x = token.unsqueeze(1)  # closed rows draw on; nobody reads what they draw
             columns += 1
             positions = (positions[:, -1:] + 1).clamp(max=self.max_context - 1)
         return tokens.tolist(), log_probs.tolist(), counts.tolist()
@@ -275,7 +274,7 @@ class TransformersModel:
         reuse = torch.tensor([row.reuse for row in rows], device=device).unsqueeze(1)
         index = torch.arange(width, device=device) - (width - lengths)
         head = torch.arange(max(row.reuse for row in rows), device=device) < reuse
-        tail = torch.zeros(len(rows), spare, dtype=torch.bool, device=device)
+        tail = torch.ones(len(rows), spare, dtype=torch.bool, device=device)
         return x, torch.cat([head, index >= 0, tail], 1), (index + reuse).clamp(min=0)
 
     def _noise(self, rows: list[_Row], sampling: Sampling, device: torch.device) -> torch.Tensor:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("transformers")
 
 import torch
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from dialogue_gym.dialogue import Message
 from dialogue_gym.language_models.base import Completion, GenerationRequest, LanguageModel, Sampling
@@ -191,6 +191,19 @@ def test_a_full_context_stops_no_other_dialogue(module: Any, codec: ChatCodec) -
         assert "60" in overflow.error
         assert "\n" not in overflow.error
     assert len(done[2].prompt_ids) + len(done[2].token_ids) <= 60
+
+
+def test_learned_positions_stay_in_their_table(tokenizer: Any, codec: ChatCodec) -> None:
+    """A row that is full goes on in the batch until its neighbours are done."""
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=60)
+    model = TransformersModel(GPT2LMHeadModel(config), codec)
+    requests = [GenerationRequest(n, (), NoiseKey((n,)), list(range(n))) for n in (58, 20, 60, 5)]
+    done = model.generate(requests, Sampling(max_tokens=20))
+    assert [d.finish_reason for d in done] == ["length", "length", "overflow", "length"]
+    assert [len(d.token_ids) for d in done] == [2, 20, 0, 20]
+    model.weights_changed()
+    assert_same(done, [model.generate([r], Sampling(max_tokens=20))[0] for r in requests])
 
 
 def test_a_context_that_fills_up_while_sampling_is_cut(module: Any, codec: ChatCodec) -> None:
