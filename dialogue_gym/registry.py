@@ -58,7 +58,7 @@ class Registry(Generic[T]):
         """Turn a name or a dict into an object; objects come back as they are.
 
         Raises:
-            ValueError: unknown name, or options that the factory does not take.
+            ValueError: unknown name, or options that the factory does not take or needs.
         """
         if isinstance(spec, str):
             name, options = spec, {}
@@ -71,8 +71,13 @@ class Registry(Generic[T]):
             return spec
         if name not in self._factories:
             raise ValueError(f"unknown {self.what} {name!r}: {nearest(name, self._factories)}")
-        check_options(self._factories[name], options, f"{self.what} {name!r}")
-        return self._factories[name](**options, **context)
+        factory = self._factories[name]
+        check_options(factory, options, f"{self.what} {name!r}")
+        try:
+            inspect.signature(factory).bind(**options, **context)
+        except TypeError as error:  # a factory that cannot do without an option
+            raise ValueError(f"{self.what} {name!r}: {error}") from None
+        return factory(**options, **context)
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:

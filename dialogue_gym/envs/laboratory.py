@@ -41,6 +41,16 @@ class Laboratory:
         return self._driver.parts.observe
 
     @property
+    def observe(self) -> str:
+        """What observations hold: "all" or "new"."""
+        return self._driver.parts.observe
+
+    @property
+    def max_turns(self) -> int:
+        """Assistant messages that a dialogue may have."""
+        return self._driver.parts.max_turns
+
+    @property
     def simulator(self) -> UserSimulator:
         """Who plays the user; may be exchanged at any time, by name, dict or object."""
         return self._driver.parts.simulator

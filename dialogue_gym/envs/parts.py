@@ -105,7 +105,9 @@ def build_simulator(spec: Any, language_model: Any = None) -> UserSimulator:
             raise ValueError("language_model cannot be given with a simulator object, which has its own")
         if "language_model" in spec:
             raise ValueError("language_model is given twice, to the environment and in simulator=")
-        spec = {**spec, "language_model": _load(language_model)}
+        spec = {**spec, "language_model": language_model}
+    if isinstance(spec, Mapping) and "language_model" in spec:
+        spec = {**spec, "language_model": _load(spec["language_model"])}
     simulator = simulators.build(spec)
     if not isinstance(simulator, UserSimulator):
         raise ValueError(f"simulator must be a UserSimulator, a name or a dict, got {type(spec).__name__}")

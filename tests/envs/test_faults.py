@@ -1,0 +1,140 @@
+"""Simulators and scorers that fail: the dialogue ends, nothing else does."""
+
+import time
+
+import pytest
+
+from dialogue_gym.dialogue import EndReason
+from dialogue_gym.envs.asking import Failure, ask
+from dialogue_gym.scoring.base import Score
+from dialogue_gym.simulators.base import UserReply
+from tests.envs.conftest import CANARY, STUBS, StubUser, Wrapped
+
+
+class Late(StubUser):
+    """Sleeps whenever row 1 of 3 is in the call."""
+
+    def reply(self, requests):
+        self.calls.append(len(requests))
+        if any("late" in r.conversation[-1]["content"] for r in requests if r.conversation):
+            time.sleep(0.5)
+        return [UserReply("ok") for _ in requests]
+
+
+def test_a_missed_deadline_costs_only_its_row():
+    env = STUBS[0].vector(3, simulator=Late(), deadline_s=0.1, autoreset_mode="Disabled")
+    env.reset(seed=1)
+    begin = time.monotonic()
+    _, _, _, truncated, infos = env.step(["a", "late", "c"])
+    assert time.monotonic() - begin < 0.45
+    assert truncated.tolist() == [False, True, False]
+    assert infos["end_reason"].tolist() == ["", "simulator_timeout", ""]
+    assert env.simulator.calls == [3, 3, 1, 1, 1]
+
+
+def test_a_raise_in_the_deadline_thread_is_a_failure():
+    class Down(StubUser):
+        def reply(self, requests):
+            raise OSError("down")
+
+    env = STUBS[0].single(simulator=Down(), deadline_s=5)
+    assert env.reset(seed=1)[1]["end_reason"] == "simulator_failure"
+
+
+@pytest.mark.parametrize("junk", [None, [], [1], [UserReply(None)], [UserReply("x", metadata=None)], "r"])
+def test_junk_counts_as_raising(junk):
+    class Junk(Wrapped):
+        def reply(self, requests):
+            self.calls.append(len(requests))
+            return junk
+
+    user = Junk(StubUser())
+    request = object()
+    [outcome] = ask(user, [request], None)
+    assert isinstance(outcome, Failure)
+    assert outcome.reason is EndReason.SIMULATOR_FAILURE
+    assert "\n" not in outcome.detail
+    assert user.calls == [1, 1]
+
+
+def test_a_call_that_fails_once_is_saved_by_the_retry():
+    class Flaky(Wrapped):
+        def reply(self, requests):
+            self.calls.append(len(requests))
+            if len(self.calls) == 1:
+                raise RuntimeError("once")
+            return self.inner.reply(requests)
+
+    user = Flaky(StubUser())
+    env = STUBS[0].vector(3, simulator=user)
+    _, infos = env.reset(seed=1)
+    assert infos["end_reason"].tolist() == ["", "", ""]
+    assert user.calls == [3, 1, 1, 1]
+
+
+def test_a_failed_opening_ends_at_the_next_step():
+    class Mute(Wrapped):
+        def reply(self, requests):
+            return [UserReply("", error="out of order") for _ in requests]
+
+    env = STUBS[0].single(simulator=Mute(StubUser()))
+    obs, info = env.reset(seed=1)
+    assert obs == ()
+    assert obs in env.observation_space
+    assert info == {"turns_left": 8, "end_reason": "simulator_failure", "scored": False}
+    assert env.step("hello?") == ((), 0.0, False, True, info)
+    assert env.record().extra == {"failure": "out of order"}
+    assert env.record().messages == []
+
+
+def test_a_user_that_stops_at_once_is_scored_at_the_next_step():
+    class Hasty(Wrapped):
+        def reply(self, requests):
+            return [UserReply("bye", stop=True) for _ in requests]
+
+    env = STUBS[0].vector(2, simulator=Hasty(StubUser()), autoreset_mode="Disabled")
+    _, infos = env.reset(seed=1)
+    assert infos["end_reason"].tolist() == ["user_stop"] * 2
+    _, rewards, terminated, _, _ = env.step(["", ""])
+    assert terminated.all()
+    assert rewards.tolist() == [1.0, 1.0]
+
+
+class Careless:
+    """Raises, or returns what no learner can use."""
+
+    def __init__(self, result):
+        self.result = result
+
+    def score(self, task, conversation):
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+    def identity(self):
+        return {}
+
+
+@pytest.mark.parametrize("result", [RuntimeError(CANARY), None, Score(float("nan")), Score(float("inf"))])
+def test_a_scorer_that_fails_costs_the_score_and_tells_nothing(result, caplog):
+    env = STUBS[0].single(scorer=Careless(result), max_turns=1)
+    env.reset(seed=1)
+    obs, reward, terminated, truncated, info = env.step("x")
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert (info["end_reason"], info["scored"]) == ("aborted", False)
+    assert len(obs) == 2
+    assert "ends unscored" in caplog.text
+    assert CANARY not in caplog.text + str(env.record().extra) + str(info)
+
+
+def test_the_user_is_not_called_after_the_last_turn():
+    env = STUBS[0].single(simulator=StubUser(stop=0.0), max_turns=2)
+    env.reset(seed=1)
+    env.step("a")
+    obs, reward, terminated, truncated, info = env.step("b")
+    assert env.simulator.calls == [1, 1]
+    assert (terminated, truncated, info["end_reason"]) == (True, False, "turn_limit")
+    assert info["turns_left"] == 0
+    assert reward > 0
+    assert obs[-1] == {"role": "assistant", "content": "b"}
+    assert info["metrics"] == {"said": 2.0}
