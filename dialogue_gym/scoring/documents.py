@@ -22,7 +22,8 @@ class DocumentScorer:
 
     Where a task has no facts, BLEU alone. Only the agent's own work counts: see ``extract_draft``. BLEU is
     word-level sentence BLEU-4 (Papineni et al., 2002) by sacrebleu: lower case, tokenizer 13a, effective
-    order, from 0 to 1. Unrelated English text scores about 0.01; characters in place of words would give it 0.38.
+    order, from 0 to 1. Unrelated English text scores about 0.01; with
+    characters in place of words it would score 0.38.
 
     Metrics: ``facts`` (left out when the task has none), ``bleu``, ``drafted`` (0 or 1), ``words``, ``cost``,
     and ``tokens`` with a counter.

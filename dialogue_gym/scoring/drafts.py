@@ -11,19 +11,28 @@ _MIN_WORDS = 5  # of an unmarked draft
 
 _I = re.IGNORECASE
 _FENCE = re.compile(r"```[^\n`]{0,30}\n(.+?)(?:```|\Z)", re.DOTALL)
+_PIECE = r"(?:draft|version|notice|text|letter|invitation|announcement|message|document)"
+_HERE = r"here(?:'s|’s| is)\b[^\n:]{0,80}"
 _MARK = re.compile(
-    r"^[\s*_#>]*(?:(?:(?:final|new|updated|revised|first|second|my)\s+)?draft(?:\s+[a-z0-9]{1,20})?"
-    r"|(?:final|new|updated|revised)\s+[a-z]{1,20}|(?:[^\n:]{0,40}\b)?here(?:'s|’s| is| are)\b[^\n:]{0,80})"
-    r"[*_]*\s*:[*_\s]*(?=\S)",
+    rf"^[ \t*_#>]*(?:(?:(?:first|second|my)\s+)?draft(?:\s+[a-z0-9]{{1,20}})?"
+    rf"|(?:final|new|updated|revised)\s+{_PIECE}|(?:[^\n:]{{0,40}}\b)?{_HERE})[*_]*\s*:[*_\s]*(?=\S)",
     _I | re.M,
 )
+_INLINE_MARK = re.compile(rf"(?<=[.!?] )(?:draft|{_HERE})\s*:\s*(?=\S)", _I)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”')]*\s+|\n+")
 _WORD = re.compile(r"\w+")
-_CLOSER = re.compile(
-    r"[\W_]*(?:you(?:'re|’re| are) (?:very |most )?welcome|thanks|thank you|sure|of course"
-    r"|great|okay|ok|no problem|got it"
-    r"|certainly|absolutely|hello|hi|glad|happy to|let me know|feel free|i hope|i(?:'ll|’ll| will| can| need)"
-    r"|please (?:tell|let|give|share|provide)|could you|can you|good luck|have a)\b",
+_SMALL_TALK = re.compile(  # sentences that are said to the user; looked for before a draft
+    r"[\W_]*(?:you(?:'re|’re| are) (?:very |most )?welcome|thank(?:s| you)|of course|no problem|got it"
+    r"|(?:sure|great|okay|ok|certainly|absolutely|perfect|hello|hi)[^\w ]|glad|happy to|let me know"
+    r"|feel free|i hope|i(?:'m|’m|'ve|’ve|'ll|’ll| am| have| will| can| need| changed| added)\b"
+    r"|please (?:tell|let|give|share|provide) me|could you|can you|good luck"
+    r"|have a (?:great|nice|good|lovely))",
+    _I,
+)
+_OFFER = re.compile(  # the same after a draft, where a thank-you may belong to it
+    r"[\W_]*(?:you(?:'re|’re| are) (?:very |most )?welcome|let me know if"
+    r"|feel free to (?:ask|tell|change)|i hope (?:this|that|it)|(?:glad|happy) to (?:help|change)"
+    r"|i can (?:also )?(?:change|adjust|add|make))\b",
     _I,
 )
 
@@ -33,7 +42,7 @@ def extract_draft(conversation: Conversation) -> str:
 
     A marked draft (``Draft: ...``, ``Here is the notice: ...``, a code fence) wins over what stands around
     it; a message without a mark is a draft when more than questions and small talk is left of it, and
-    replaces an earlier marked draft only when it is at least half as long. Sentences that merely repeat
+    replaces an earlier marked draft only when it is at least two thirds as long. Sentences that merely repeat
     the user's words are the user's work and are dropped (see ``without_user_text``).
 
     Example:
@@ -56,7 +65,7 @@ def extract_draft(conversation: Conversation) -> str:
         if message["role"] != "assistant":
             continue
         marked, draft = draft_in(message["content"])
-        if marked and (unmarked is None or 2 * len(unmarked[0].split()) < len(draft.split())):
+        if marked and (unmarked is None or 3 * len(unmarked[0].split()) < 2 * len(draft.split())):
             return without_user_text(draft, _user_texts(conversation, position))
         if draft and not marked and unmarked is None:
             unmarked = draft, position
@@ -69,11 +78,9 @@ def draft_in(message: str) -> tuple[bool, str]:
     fences = _FENCE.findall(text)
     if fences and fences[-1].strip():
         return True, fences[-1].strip()
-    marks = [*_MARK.finditer(text)]
-    inline = re.search(r"(?<=[.!?] )(?:draft|here(?:'s|’s| is)\b[^\n:.?!]{0,80})\s*:\s*(?=\S)", text, _I)
-    start = marks[-1].end() if marks else inline.end() if inline else None
-    if start is not None:
-        draft = _trim(text[start:], from_start=False)
+    marks = [*_MARK.finditer(text)] or [*_INLINE_MARK.finditer(text)]
+    if marks:
+        draft = _trim(text[marks[-1].end() :], from_start=False)
         return bool(draft), draft
     draft = _trim(text, from_start=True)
     return False, draft if len(draft.split()) >= _MIN_WORDS else ""
@@ -112,9 +119,9 @@ def _user_texts(conversation: Conversation, end: int) -> list[str]:
 def _trim(text: str, from_start: bool) -> str:
     """Text without small talk and questions at its end and, if asked, at its start."""
     sentences = _sentences(text)
-    while sentences and (sentences[-1].rstrip("*_ ").endswith("?") or _CLOSER.match(sentences[-1])):
+    while sentences and (sentences[-1].rstrip("*_ ").endswith("?") or _OFFER.match(sentences[-1])):
         sentences.pop()
-    while from_start and sentences and (sentences[0].endswith(("?", ":")) or _CLOSER.match(sentences[0])):
+    while from_start and sentences and (sentences[0].endswith(("?", ":")) or _SMALL_TALK.match(sentences[0])):
         sentences.pop(0)
     return " ".join(sentences).strip('"“” \n*')
 

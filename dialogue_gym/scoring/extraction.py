@@ -65,8 +65,8 @@ _GIVEN = re.compile(
 )
 _ECHO = re.compile(r"\b(?:got it|understood|thanks|thank you|okay|ok|i see|let's|please|alright)\b", _I)
 _CUE = re.compile(
-    r"\b(?:so|therefore|thus|hence|total|altogether|left|remain\w*|which means|result|in all|now|leaves|leaving|sum"
-    r"|that is|that's|that makes|which is)\b",
+    r"\b(?:so|therefore|thus|hence|total|altogether|left|remain\w*|which means|result|in all|now|leaves"
+    r"|leaving|sum|that is|that's|that makes|which is)\b",
     _I,
 )
 _STRONG_CUE = re.compile(
@@ -76,7 +76,10 @@ _VERB = (
     r"(?:\b(?:has|have|had|is|are|was|were|gets?|needs|costs?|makes?|pays?|earns?|takes?|spent|spends?|equals?"
     r"|leaves|leaving|gives|totals?|be|will be|comes to|it's|that's|there's)\b|=)"
 )
-_FILLER = r"(?:\s*\b(?:a total of|exactly|only|about|approximately|around|just|now|simply|equal to|of|then|still)\b){0,3}"
+_FILLER = (
+    r"(?:\s*\b(?:a total of|exactly|only|about|approximately|around|just|now|simply|equal to"
+    r"|of|then|still|therefore|thus)\b){0,3}"
+)
 _STATED = re.compile(rf"{_VERB}{_FILLER}[\s:*_]*(?P<value>{NUMBER})", _I)
 _RIGHT_SIDE = re.compile(rf"=[\s*_]*(?P<value>-?\s?{NUMBER})(?P<rest>[^0-9=]{{0,100}})\Z", _I)
 _LEFT_SIDE = re.compile(r"[0-9a-z)}][^=\n]{0,200}=", _I)
