@@ -4,7 +4,7 @@ import inspect
 import threading
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,22 @@ from dialogue_gym.language_models.key_value_store import KeyValueStore
 from dialogue_gym.language_models.token_sampling import check_sampling, draw
 
 _BELOW_ONE = 1.0 - 2.0**-40  # noise times the total share stays below the total, whatever the rounding
+_SMALL_BATCH = 8  # not worth shrinking
 
 
 @dataclass(slots=True)
 class _Row:
-    """One request on its way: the context and how many of its first tokens the cache holds."""
+    """One request on its way: its context, how many tokens may follow, and those that have."""
 
     request: GenerationRequest
     context: list[int]
     room: int
-    reuse: int
+    noise: np.ndarray
+    sampled: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+
+    def tokens(self) -> list[int]:
+        return self.context + self.sampled
 
 
 class TransformersModel:
@@ -215,74 +221,88 @@ class TransformersModel:
         if room < 1:
             problem = f"the context has {len(context)} tokens; with a reply at most {self.max_context} fit"
             return Completion("", prompt_ids=context, finish_reason="overflow", error=problem)
-        return _Row(request, context, room, self._store.reusable(request.dialogue_id, context))
+        noise = request.key.child("tokens").generator().random(room) * _BELOW_ONE
+        return _Row(request, context, room, noise)
 
     def _context(self, request: GenerationRequest) -> list[int]:
         return self.codec.encode(request.messages) if request.prompt_ids is None else list(request.prompt_ids)
 
     def _sample(self, rows: list[_Row], sampling: Sampling) -> list[Completion]:
-        """Prefill what is new and sample, all rows at once; then keep the keys and values."""
-        ids, reuse = [row.request.dialogue_id for row in rows], [row.reuse for row in rows]
-        width = max(len(row.context) - row.reuse for row in rows)
+        """All rows at once; when half of them are done, the others go on in a smaller batch."""
+        live = rows
+        while live:
+            self._sample_some(live, sampling)
+            live = [row for row in live if not self._done(row)]
+        return [self._completion(row) for row in rows]
+
+    def _done(self, row: _Row) -> bool:
+        return row.sampled[-1] == self.codec.end_of_turn_id or len(row.sampled) == row.room
+
+    def _completion(self, row: _Row) -> Completion:
+        reason: FinishReason = "stop" if row.sampled[-1] == self.codec.end_of_turn_id else "length"
+        return Completion(self.codec.decode(row.sampled), row.sampled, row.log_probs, row.context, reason)
+
+    def _sample_some(self, rows: list[_Row], sampling: Sampling) -> None:
+        """Prefill what is not cached, sample until half of the rows are done, keep keys and values."""
+        ids, fed = [row.request.dialogue_id for row in rows], [row.tokens() for row in rows]
+        reuse = [self._store.reusable(i, tokens) for i, tokens in zip(ids, fed, strict=True)]
+        width = max(len(tokens) - reused for tokens, reused in zip(fed, reuse, strict=True))
         cache = self._store.open(ids, reuse, spare=width + min(sampling.max_tokens, 64))
-        tokens, log_probs, counts = self._decode(cache, rows, width, sampling)
-        completions, cached = [], []
-        for row, row_tokens, row_log_probs, count in zip(rows, tokens, log_probs, counts, strict=True):
-            sampled = row_tokens[:count]
-            stopped: FinishReason = "stop" if sampled[-1] == self.codec.end_of_turn_id else "length"
-            text = self.codec.decode(sampled)
-            completions.append(Completion(text, sampled, row_log_probs[:count], row.context, stopped))
-            cached.append(row.context + sampled[:-1])  # the last token was never fed
-        shifts = [max(reuse) + width - len(row.context) for row in rows]
+        self._decode(cache, rows, *self._first_chunk(fed, reuse, width), sampling)
+        shifts = [max(reuse) + width - len(tokens) for tokens in fed]
+        cached = [row.tokens()[:-1] for row in rows]  # the last token was never fed
         self._store.save(cache, ids, cached, reuse, shifts)
-        return completions
 
     def _decode(
-        self, cache: Any, rows: list[_Row], width: int, sampling: Sampling
-    ) -> tuple[list[list[int]], list[list[float]], list[int]]:
-        """The loop: sampled token ids and log-probabilities (padded), and how many of them count."""
-        device = self._first_parameter().device
-        x, mask, positions = self._first_chunk(rows, width, sampling.max_tokens, device)
-        columns = mask.shape[1] - sampling.max_tokens
-        room = torch.tensor([row.room for row in rows], device=device)
-        noise = self._noise(rows, sampling, device)
-        tokens = torch.empty(len(rows), int(room.max()), dtype=torch.long, device=device)
-        log_probs = torch.empty(tokens.shape, device=device)
-        counts = torch.zeros_like(room)
-        open_rows = torch.ones_like(room, dtype=torch.bool)
-        for step in range(tokens.shape[1]):
-            logits = self._forward(x, mask[:, :columns], positions, 1, cache)[:, -1]
-            token, log_probs[:, step] = draw(logits, noise[step], sampling)
-            tokens[:, step] = token
-            counts += open_rows
-            open_rows = open_rows & (token != self.codec.end_of_turn_id) & (counts < room)
-            if not open_rows.any():
+        self,
+        cache: Any,
+        rows: list[_Row],
+        x: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        sampling: Sampling,
+    ) -> None:
+        """The loop: draw a token, feed it, until too few rows are left; extends the rows' samples."""
+        left = torch.tensor([row.room - len(row.sampled) for row in rows], device=x.device)
+        noise = _noise(rows, int(left.max())).to(x.device)
+        steps, columns = noise.shape[0], mask.shape[1]
+        mask = torch.nn.functional.pad(mask, (0, steps), value=True)
+        enough = len(rows) // 2 if len(rows) > _SMALL_BATCH else 0
+        tokens, log_probs, counts = [], [], torch.zeros_like(left)
+        going = torch.ones_like(left, dtype=torch.bool)
+        for step in range(steps):
+            logits = self._forward(x, mask[:, : columns + step], positions, 1, cache)[:, -1]
+            token, log_prob = draw(logits, noise[step], sampling)
+            tokens.append(token)
+            log_probs.append(log_prob)
+            counts += going
+            going = going & (token != self.codec.end_of_turn_id) & (counts < left)
+            if int(going.sum()) <= enough:
                 break
-            x = token.unsqueeze(1)  # closed rows draw on; nobody reads what they draw
-            columns += 1
+            x = token.unsqueeze(1)  # rows that are done draw on; nobody reads what they draw
             positions = (positions[:, -1:] + 1).clamp(max=self.max_context - 1)
-        return tokens.tolist(), log_probs.tolist(), counts.tolist()
+        columns_of = (torch.stack(tokens, 1).tolist(), torch.stack(log_probs, 1).tolist(), counts.tolist())
+        for row, row_tokens, row_log_probs, count in zip(rows, *columns_of, strict=True):
+            row.sampled += row_tokens[:count]
+            row.log_probs += row_log_probs[:count]
 
     def _first_chunk(
-        self, rows: list[_Row], width: int, spare: int, device: torch.device
+        self, fed: list[list[int]], reuse: list[int], width: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Left-padded new tokens (rows, width); the mask with spare columns; positions (rows, width)."""
-        new = [row.context[row.reuse :] for row in rows]
-        pad = self.codec.pad_id
-        x = torch.tensor([[pad] * (width - len(part)) + part for part in new], device=device)
-        lengths = torch.tensor([len(part) for part in new], device=device).unsqueeze(1)
-        reuse = torch.tensor([row.reuse for row in rows], device=device).unsqueeze(1)
-        index = torch.arange(width, device=device) - (width - lengths)
-        head = torch.arange(max(row.reuse for row in rows), device=device) < reuse
-        tail = torch.ones(len(rows), spare, dtype=torch.bool, device=device)
-        return x, torch.cat([head, index >= 0, tail], 1), (index + reuse).clamp(min=0)
+        """Left-padded new tokens (rows, width), mask (rows, reused + width), positions (rows, width)."""
+        device = self._first_parameter().device
+        new = [tokens[reused:] for tokens, reused in zip(fed, reuse, strict=True)]
+        x, index = self._left_padded(new, width)
+        start = torch.tensor(reuse, device=device).unsqueeze(1)
+        head = torch.arange(max(reuse), device=device) < start
+        return x, torch.cat([head, index >= 0], 1), (index + start).clamp(min=0)
 
-    def _noise(self, rows: list[_Row], sampling: Sampling, device: torch.device) -> torch.Tensor:
-        """Uniform noise, shape (max_tokens, rows), a column from each request's key alone."""
-        if sampling.temperature == 0.0:
-            return torch.zeros(sampling.max_tokens, len(rows), dtype=torch.float64, device=device)
-        draws = [row.request.key.child("tokens").generator().random(sampling.max_tokens) for row in rows]
-        return torch.from_numpy(np.stack(draws, 1) * _BELOW_ONE).to(device)
+    def _left_padded(self, rows: list[list[int]], width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids, and each token's index in its row (negative for padding); both (rows, width)."""
+        device = self._first_parameter().device
+        x = torch.tensor([[self.codec.pad_id] * (width - len(row)) + row for row in rows], device=device)
+        lengths = torch.tensor([len(row) for row in rows], device=device).unsqueeze(1)
+        return x, torch.arange(width, device=device) - (width - lengths)
 
     def _forward(
         self, x: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, keep: int, cache: Any = None
@@ -301,12 +321,9 @@ class TransformersModel:
         return logits
 
     def _score(self, contexts: list[list[int]], replies: list[list[int]]) -> list[list[float]]:
-        device = self._first_parameter().device
         rows = [context + reply for context, reply in zip(contexts, replies, strict=True)]
-        width, keep = max(map(len, rows)), max(map(len, replies)) + 1
-        x = torch.tensor([[self.codec.pad_id] * (width - len(row)) + row for row in rows], device=device)
-        lengths = torch.tensor([len(row) for row in rows], device=device).unsqueeze(1)
-        index = torch.arange(width, device=device) - (width - lengths)
+        keep = max(map(len, replies)) + 1
+        x, index = self._left_padded(rows, max(map(len, rows)))
         logits = self._forward(x, index >= 0, index.clamp(min=0), keep)[:, :-1].float()
         targets = x[:, -logits.shape[1] :].unsqueeze(2)
         log_probs = logits.log_softmax(-1).gather(2, targets).squeeze(2).tolist()
@@ -325,6 +342,15 @@ class TransformersModel:
         if version != self._weights:
             self._store.clear()
             self._weights = version
+
+
+def _noise(rows: list[_Row], steps: int) -> torch.Tensor:
+    """The next noise of each row, float64 (steps, rows); zeros where a row has no room for more."""
+    noise = np.zeros((steps, len(rows)))
+    for i, row in enumerate(rows):
+        part = row.noise[len(row.sampled) :]
+        noise[: len(part), i] = part
+    return torch.from_numpy(noise)
 
 
 def _unwrapped(model: Any) -> Any:

@@ -50,7 +50,7 @@ def assert_same(left: list[Completion], right: list[Completion]) -> None:
         (c.text, c.finish_reason, c.prompt_ids) for c in right
     ]
     for a, b in zip(left, right, strict=True):
-        np.testing.assert_allclose(a.log_probs, b.log_probs, atol=1e-5)
+        np.testing.assert_allclose(a.log_probs, b.log_probs, atol=1e-5, rtol=1e-5)
 
 
 def play(
@@ -127,6 +127,25 @@ def test_neighbours_and_order_change_nothing(module: Any, codec: ChatCodec, data
         assert_same(batched, [alone.generate([r], SAMPLING)[0] for r in requests])
         for i, done in zip(living, batched, strict=True):
             contexts[i] += [done.text, "go on"]
+
+
+def test_rows_that_are_done_leave_the_batch(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many rows of ragged length, one dialogue twice; completions and later turns are as if alone."""
+    sizes = []
+    forward = model._forward
+    monkeypatch.setattr(model, "_forward", lambda x, *rest: sizes.append(len(x)) or forward(x, *rest))
+    contexts = {i: [f"hello {i}" * (1 + i % 4)] for i in range(30)}
+    sampling = Sampling(max_tokens=60)
+    for turn in range(2):
+        requests = [request(i, contexts[i], turn) for i in [*contexts, 0]]
+        done = model.generate(requests, sampling)
+        assert min(sizes) <= 8 < max(sizes)
+        fresh = TransformersModel(model.model, model.codec)
+        assert_same(done, [fresh.generate([r], sampling)[0] for r in requests])
+        for i, completion in zip(contexts, done, strict=False):
+            contexts[i] += [completion.text, "go on"]
 
 
 def test_one_dialogue_can_be_asked_twice_in_a_batch(model: TransformersModel) -> None:
