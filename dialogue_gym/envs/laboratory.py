@@ -41,11 +41,6 @@ class Laboratory:
         return self._driver.parts.observe
 
     @property
-    def observe(self) -> str:
-        """What observations hold: "all" or "new"."""
-        return self._driver.parts.observe
-
-    @property
     def max_turns(self) -> int:
         """Assistant messages that a dialogue may have."""
         return self._driver.parts.max_turns

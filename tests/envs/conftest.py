@@ -9,11 +9,11 @@ import pytest
 from hypothesis import strategies as st
 
 from dialogue_gym.envs import DialogueEnv, DialogueVectorEnv
-from dialogue_gym.scoring.base import Score
+from dialogue_gym.scoring.base import Score, scorers
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.simulators.base import UserReply
+from dialogue_gym.simulators.base import UserReply, simulators
 from dialogue_gym.simulators.personas import Population
-from dialogue_gym.tasks.base import Brief, Fact, Reference, Task
+from dialogue_gym.tasks.base import Brief, Fact, Reference, Task, task_sources
 
 KINDS = ("math", "document")
 CANARY = "zq7-canary-91"
@@ -180,7 +180,23 @@ STUBS = [
 ]
 
 # Extend this list and every property below is tested with the new user too.
-SIMULATORS: list[Parts] = [*STUBS]
+SIMULATORS: list[Parts] = [
+    *STUBS,
+    Parts(
+        "scripted-math",
+        "math",
+        lambda: simulators.build("scripted"),
+        lambda: task_sources["math"].build("procedural"),
+        lambda: scorers["math"].build("answer"),
+    ),
+    Parts(
+        "scripted-document",
+        "document",
+        lambda: simulators.build("scripted"),
+        lambda: task_sources["document"].build("procedural"),
+        lambda: scorers["document"].build("facts_and_bleu"),
+    ),
+]
 
 
 @pytest.fixture(params=SIMULATORS, ids=lambda parts: parts.name)
