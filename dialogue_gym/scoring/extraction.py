@@ -31,8 +31,8 @@ _HASHES = re.compile(
 )
 _ANNOUNCED = re.compile(
     r"\banswer\b[^\n.?!:=0-9]{0,50}?(?:\b(?:is|was|equals|would be|should be|comes to)\b[ \t]*:?|[:=])[\s*_]*"
-    rf"|\bfinal answer\b[\s*_-]{{1,4}}(?={NUMBER})",
-    _I,
+    rf"|\bfinal answer\b[\s*_-]{{1,4}}(?={NUMBER})|^[ \t*_#]*answer[ \t]+(?={NUMBER})",
+    _I | re.M,
 )
 _CALCULATOR = re.compile(r"<<[^<>]{0,100}>>")  # GSM8K's annotations
 _LIST_MARK = re.compile(r"^[ \t]*(?:[0-9]{1,2}[.)]|[-*•])[ \t]+(?=\S)|\bstep[ \t]+[0-9]+\b", _I | re.M)
@@ -66,15 +66,15 @@ _GIVEN = re.compile(
 _ECHO = re.compile(r"\b(?:got it|understood|thanks|thank you|okay|ok|i see|let's|please|alright)\b", _I)
 _CUE = re.compile(
     r"\b(?:so|therefore|thus|hence|total|altogether|left|remain\w*|which means|result|in all|now|leaves"
-    r"|leaving|sum|that is|that's|that makes|which is)\b",
+    r"|leaving|sum|minus|plus|times|divided|that is|that's|that makes|which is)\b",
     _I,
 )
 _STRONG_CUE = re.compile(
     r"\b(?:therefore|thus|hence|total|altogether|left|remain\w*|result|in all|sum)\b", _I
 )
 _VERB = (
-    r"(?:\b(?:has|have|had|is|are|was|were|gets?|needs|costs?|makes?|pays?|earns?|takes?|spent|spends?|equals?"
-    r"|leaves|leaving|gives|totals?|be|will be|comes to|it's|that's|there's)\b|=)"
+    r"(?:\b(?:has|have|had|is|are|was|were|gets?|needs?|costs?|makes?|pays?|earns?|takes?|spent|spends?|equals?"
+    r"|leaves|leaving|gives|totals?|be|will be|ends? up with|comes to|it's|that's|there's)\b|=)"
 )
 _FILLER = (
     r"(?:\s*\b(?:a total of|exactly|only|about|approximately|around|just|now|simply|equal to"
@@ -84,10 +84,14 @@ _STATED = re.compile(rf"{_VERB}{_FILLER}[\s:*_]*(?P<value>{NUMBER})", _I)
 _RIGHT_SIDE = re.compile(rf"=[\s*_]*(?P<value>-?\s?{NUMBER})(?P<rest>[^0-9=]{{0,100}})\Z", _I)
 _LEFT_SIDE = re.compile(r"[0-9a-z)}][^=\n]{0,200}=", _I)
 _LEADING = re.compile(rf"{_FILLER}[\s*_:(]*(?P<value>-?\s?{NUMBER})", _I)
-_BARE = re.compile(rf"[\s*_=(]*(?P<value>{NUMBER})(?:[\s*_]+[a-z]{{1,20}}){{0,3}}[\s.!*_)]*", _I)
+_BARE = re.compile(
+    rf"[\s*_=(]*(?:(?:so|a|thus|then|i think|i get|i got)\b[\s,:]*){{0,2}}"
+    rf"(?P<value>{NUMBER})(?:[\s*_]+[a-z]{{1,20}}){{0,3}}[\s.!*_)]*",
+    _I,
+)
 # what makes the number before it a part of something else
 _GOES_ON = re.compile(
-    r"\s*[-+*/^=(\\]\s*[\w(\\{]|(?:[xyznabikpqrt]|pi)\b"
+    r"\s*[-+*/^=\\]\s*[\w(\\{]|\(|(?:[xyznabikpqrt]|pi)\b"
     r"|\s*(?:minus|plus|times|divided|multiplied|percent of|% of|to \d|st\b|th\b)"
     r"|\s*,\s*-?[0-9]|(?:\s+[a-z]{1,20}){0,2}\s+and\s+[0-9]|\s+(?:more|less|fewer) than",
     _I,
@@ -246,7 +250,8 @@ def _statement(body: str, last: bool) -> re.Match[str] | None:
         return bare if last else None
     numbers = [*_NUMBER.finditer(body)]
     stated = [*_STATED.finditer(body)]
-    if stated and (_CUE.search(body) or (last and len(numbers) == 1)):
+    # a past state without a conclusion ("Tom had 12") is a given fact
+    if stated and (_CUE.search(body) or (last and len(numbers) == 1 and " had " not in body)):
         return stated[-1]
     return numbers[0] if len(numbers) == 1 and _STRONG_CUE.search(body) else None
 

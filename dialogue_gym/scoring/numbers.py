@@ -26,7 +26,7 @@ _SIGN = r"(?:(?<![\w.)\]}%])[-+])?"
 # not inside a longer number or word, a date or a time; a decimal comma is not a number that we know
 NUMBER = (
     rf"(?:{_SIGN}(?:(?<![\w\\])(?<![0-9][.,:/])(?:{_FRACTION}|{_DIGITS})(?![0-9]|[.,:/][0-9]))"
-    rf"\s?%?|{NUMBER_WORDS})"
+    rf"(?:\s?%)?|{NUMBER_WORDS})"
 )
 
 _REPLACEMENTS = str.maketrans(
