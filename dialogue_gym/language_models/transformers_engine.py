@@ -53,9 +53,13 @@ class TransformersModel:
         max_context: tokens that context and completion may have together; the model's own limit if None.
         device: where to move the model; stays where it is if None.
 
+    Attributes:
+        user_prompt: name of the prompt under which the model plays users; set it for models that were
+            trained on another one than "full".
+
     Raises:
-        ValueError: the model keeps no full cache (sliding windows, recurrent states, encoder-decoders), or
-            no context limit is known.
+        ValueError: the model keeps no full cache (sliding windows, recurrent states, encoder-decoders), no
+            context limit is known, or rotary positions would depend on neighbours within it.
     """
 
     def __init__(
@@ -70,11 +74,13 @@ class TransformersModel:
         limit = getattr(config, "max_position_embeddings", None) if max_context is None else max_context
         if limit is None:
             raise ValueError("the model's configuration names no context limit; give max_context=")
+        _check_positions(config, limit)
         if getattr(config, "is_encoder_decoder", False):
             raise ValueError(f"{type(model).__name__} is an encoder-decoder; a causal LM is needed")
         self.model = model if device is None else model.to(device)
         self.codec = codec
         self.max_context: int = limit
+        self.user_prompt = "full"
         self._store = KeyValueStore(config)
         self._vocabulary: int = model.get_input_embeddings().weight.shape[0]
         self._keeps_logits = "logits_to_keep" in inspect.signature(_unwrapped(model).forward).parameters
@@ -138,7 +144,7 @@ class TransformersModel:
             self._drop_stale_cache()
             prepared = [self._prepare(request, sampling) for request in requests]
             rows = [row for row in prepared if isinstance(row, _Row)]
-            with _evaluating(self.model), torch.inference_mode():
+            with _evaluating(self.model), torch.no_grad():
                 sampled = iter(self._sample(rows, sampling) if rows else [])
             return [next(sampled) if isinstance(row, _Row) else row for row in prepared]
 
@@ -168,7 +174,7 @@ class TransformersModel:
                 )
         if not replies:
             return []
-        with self._lock, _evaluating(self.model), torch.inference_mode():
+        with self._lock, _evaluating(self.model), torch.no_grad():
             return self._score(contexts, replies)
 
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
@@ -207,7 +213,7 @@ class TransformersModel:
                 "this TransformersModel wraps a module in memory and cannot be pickled; "
                 "only one made by TransformersModel.from_pretrained can (it is loaded again from its path)"
             )
-        return _load, (self._source,)
+        return _load, (self._source,), {"user_prompt": self.user_prompt}
 
     def _prepare(self, request: GenerationRequest, sampling: Sampling) -> _Row | Completion:
         try:
@@ -351,6 +357,18 @@ def _noise(rows: list[_Row], steps: int) -> torch.Tensor:
         part = row.noise[len(row.sampled) :]
         noise[: len(part), i] = part
     return torch.from_numpy(noise)
+
+
+def _check_positions(config: Any, limit: int) -> None:
+    """Refuse rotary positions that a long row would change for its neighbours."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    original = rope.get("original_max_position_embeddings", getattr(config, "max_position_embeddings", limit))
+    kind = rope.get("rope_type")
+    if kind in ("dynamic", "longrope") and limit > original:
+        raise ValueError(
+            f"{kind} positions of a whole batch change when one row passes {original} tokens; "
+            f"give max_context={original} or less"
+        )
 
 
 def _unwrapped(model: Any) -> Any:

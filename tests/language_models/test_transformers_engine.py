@@ -317,12 +317,41 @@ def test_copies_share_the_model_and_only_a_loaded_one_pickles(
     tokenizer.save_pretrained(tmp_path)
     module.save_pretrained(tmp_path)
     loaded = TransformersModel.from_pretrained(tmp_path, max_context=100)
+    loaded.user_prompt = "compact"
     again = pickle.loads(pickle.dumps(loaded))
     assert again.identity() == loaded.identity()
-    assert again.max_context == 100
+    assert (again.max_context, again.user_prompt) == (100, "compact")
     assert_same(
         loaded.generate([request(0, ["hi"])], SAMPLING), again.generate([request(0, ["hi"])], SAMPLING)
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # inside peft
+def test_an_adapter_is_loaded_on_top(tmp_path: Path, build_llama: Any, tokenizer: Any) -> None:
+    peft = pytest.importorskip("peft")
+    tokenizer.save_pretrained(tmp_path / "base")
+    build_llama(len(tokenizer)).save_pretrained(tmp_path / "base")
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], init_lora_weights=False)
+    adapted = peft.get_peft_model(build_llama(len(tokenizer)), lora)
+    adapted.save_pretrained(tmp_path / "adapter")
+    plain = TransformersModel.from_pretrained(tmp_path / "base")
+    loaded = TransformersModel.from_pretrained(tmp_path / "base", adapter=tmp_path / "adapter")
+    direct = TransformersModel(adapted, plain.codec)
+    for turn in range(2):
+        requests = [request(0, ["hi"], turn), request(1, ["hello there"], turn)]
+        assert_same(loaded.generate(requests, SAMPLING), direct.generate(requests, SAMPLING))
+    assert plain.score(requests, ["a", "b"]) != loaded.score(requests, ["a", "b"])
+    assert loaded.identity()["adapter"] == str(tmp_path / "adapter")
+
+
+def test_positions_that_depend_on_neighbours_are_refused(
+    build_llama: Any, tokenizer: Any, codec: ChatCodec
+) -> None:
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    module = build_llama(len(tokenizer), rope_parameters=rope)
+    with pytest.raises(ValueError, match="max_context=512 or less"):
+        TransformersModel(module, codec, max_context=1000)
+    assert TransformersModel(module, codec).max_context == 512
 
 
 def test_it_is_a_language_model(model: TransformersModel) -> None:
