@@ -1,0 +1,5 @@
+"""GRPO on whole dialogues with a user in the loop."""
+
+from dialogue_agents.grpo.settings import GRPOSettings
+
+__all__ = ["GRPOSettings"]

@@ -1,0 +1,177 @@
+"""From TRL's prompts to dialogues and back: the ``rollout_func`` of a dialogue environment."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+
+from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_gym.envs import DialogueVectorEnv
+from dialogue_gym.language_models.base import Sampling
+from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.transformers_engine import TransformersModel
+from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, asked_when_missing, play
+from dialogue_gym.seeding import NoiseKey
+
+
+def make_env(settings: GRPOSettings, num_envs: int, split: str) -> DialogueVectorEnv:
+    """A vector environment for ``play``.
+
+    Raises:
+        ValueError: from the environment, on names and keywords that it does not know.
+    """
+    keywords = {"simulator": settings.simulator, "max_turns": settings.max_turns, "split": split}
+    if settings.user_model is not None:
+        keywords["language_model"] = settings.user_model
+    env: Any = gym.make_vec(
+        settings.env,
+        num_envs=num_envs,
+        autoreset_mode="Disabled",
+        **{**keywords, **json.loads(settings.env_kwargs)},
+    )
+    return env  # type: ignore[no-any-return]
+
+
+def task_seed(settings: GRPOSettings, index: int) -> int:
+    """Seed of the ``index``-th training task; travels through TRL as the prompt's text."""
+    return NoiseKey((settings.seed, "grpo", "task", index)).seed()
+
+
+def play_groups(
+    env: DialogueVectorEnv,
+    policy: LanguageModelPolicy,
+    seeds: Sequence[int],
+    settings: GRPOSettings,
+    offset: int,
+) -> list[Trajectory]:
+    """One dialogue for each seed; equal neighbours form a group and differ in how user and policy roll.
+
+    Args:
+        env: with as many rows as seeds.
+        policy: whose weights are current.
+        seeds: task seeds, each repeated ``group_size`` times.
+        settings: of the run.
+        offset: index of the first row among those of all processes.
+    """
+    members = [(offset + i) % settings.group_size for i in range(len(seeds))]
+    replies = [
+        NoiseKey((settings.seed, "grpo", "reply", s, m)).seed() for s, m in zip(seeds, members, strict=True)
+    ]
+    return play(env, policy, seeds, replies, policy_seed=settings.seed)
+
+
+def to_trl(trajectories: Sequence[Trajectory], end_of_turn: int) -> dict[str, list[Any]]:
+    """Trajectories as the columns that TRL's ``rollout_func`` returns.
+
+    A dialogue without a sampled token (the user failed at once) becomes one masked token without a
+    reward: TRL needs every row and cannot take an empty completion.
+    """
+    columns: dict[str, list[Any]] = {
+        name: []
+        for name in (
+            "prompt_ids",
+            "completion_ids",
+            "env_mask",
+            "logprobs",
+            "turn_index",
+            "turn_rewards",
+            "reward",
+        )
+    }
+    for t in trajectories:
+        start = t.prompt_length
+        empty = start == len(t.token_ids)
+        columns["prompt_ids"].append(t.token_ids[:start] or [end_of_turn])
+        columns["completion_ids"].append([end_of_turn] if empty else t.token_ids[start:])
+        columns["env_mask"].append([0] if empty else _mask(t)[start:])
+        columns["logprobs"].append([0.0] if empty else t.log_probs[start:])
+        columns["turn_index"].append([-1] if empty else t.turn_index[start:])
+        columns["turn_rewards"].append(t.rewards)
+        columns["reward"].append(None if empty else t.reward)
+    return columns
+
+
+def _mask(trajectory: Trajectory) -> list[int]:
+    """The loss mask; all zeros for a dialogue that was not scored, which must not count as tokens either."""
+    return trajectory.loss_mask if trajectory.reward is not None else [0] * len(trajectory.loss_mask)
+
+
+def batch_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """What TRL cannot know of a batch of dialogues."""
+    ends = [t.record.end_reason for t in trajectories]
+    gaps = [gap for t in trajectories if (gap := asked_when_missing(t.record)) is not None]
+    metrics = {
+        "dialogue/turns": sum(len(t.rewards) for t in trajectories) / len(trajectories),
+        "dialogue/unscored": sum(t.reward is None for t in trajectories) / len(trajectories),
+        "dialogue/user_stop": ends.count("user_stop") / len(trajectories),
+    }
+    return metrics | ({"dialogue/ask_rate": sum(gaps) / len(gaps)} if gaps else {})
+
+
+def shuffle_rewards(trajectories: Sequence[Trajectory], settings: GRPOSettings) -> None:
+    """Permute the rewards of each group's scored dialogues in place: the control with nothing to learn."""
+    for start in range(0, len(trajectories), settings.group_size):
+        group = [t for t in trajectories[start : start + settings.group_size] if t.reward is not None]
+        if not group:
+            continue
+        key = NoiseKey((settings.seed, "grpo", "shuffle", group[0].record.task_seed))
+        order = key.generator().permutation(len(group))
+        for t, reward in zip(group, [group[i].reward for i in order], strict=True):
+            t.reward = reward
+            t.rewards = [*([0.0] * (len(t.rewards) - 1)), reward or 0.0]
+
+
+class DialogueRollout:
+    """TRL's ``rollout_func``: reads task seeds from the prompts and plays their dialogues.
+
+    Args:
+        settings: of the run.
+        codec: of the policy's tokenizer.
+        on_batch: called with every batch of trajectories, for logs.
+    """
+
+    def __init__(
+        self,
+        settings: GRPOSettings,
+        codec: ChatCodec,
+        on_batch: Callable[[list[Trajectory]], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.codec = codec
+        self.on_batch = on_batch
+        self.metrics: dict[str, float] = {}
+        self._env: DialogueVectorEnv | None = None
+        self._engine: TransformersModel | None = None
+
+    def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
+        """Play one dialogue per prompt with the trainer's current weights."""
+        if self._env is None or self._env.num_envs != len(prompts):
+            self._env = make_env(self.settings, len(prompts), "train")
+        if self._engine is None:
+            self._engine = TransformersModel(trainer.accelerator.unwrap_model(trainer.model), self.codec)
+        self._engine.weights_changed()
+        sampling = Sampling(self.settings.max_tokens, self.settings.temperature)
+        policy = LanguageModelPolicy(self._engine, sampling)
+        offset = trainer.accelerator.process_index * len(prompts)
+        seeds = [int(prompt) for prompt in prompts]
+        trajectories = play_groups(self._env, policy, seeds, self.settings, offset)
+        if self.on_batch is not None:
+            self.on_batch(trajectories)
+        self.metrics = batch_metrics(trajectories)
+        if self.settings.shuffle_rewards:
+            shuffle_rewards(trajectories, self.settings)
+        return to_trl(trajectories, self.codec.end_of_turn_id)
+
+    def reward(
+        self,
+        completions: Sequence[Any],
+        reward: Sequence[float | None],
+        log_metric: Callable[[str, float], None] | None = None,
+        **_: Any,
+    ) -> list[float | None]:
+        """TRL's reward function: what the environment paid; None (missing) for unscored dialogues."""
+        if log_metric is not None:
+            for name, value in self.metrics.items():
+                log_metric(name, value)
+        return list(reward)

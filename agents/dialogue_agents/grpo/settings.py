@@ -1,0 +1,107 @@
+"""Everything that can be set in a GRPO run."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class GRPOSettings:
+    """Settings of one run; defaults are those of the page beside this file."""
+
+    env: str = "MathChat-v0"
+    """Environment id."""
+    simulator: str = "scripted"
+    """Who plays the user: a registered name."""
+    user_model: str | None = None
+    """Language model of the user ("tiny", "transformers:PATH"); None where the simulator needs none."""
+    env_kwargs: str = "{}"
+    """More keywords for the environment, as a JSON object."""
+    policy: str = "tiny"
+    """Where training starts: "tiny" or a folder or hub name that transformers can load."""
+    out: Path = Path("runs/grpo")
+    """Folder for checkpoints, metrics, settings and the evaluation."""
+    seed: int = 0
+    """Seeds tasks, users, sampling and the trainer."""
+    steps: int = 120
+    """Updates, each on fresh dialogues."""
+    groups: int = 16
+    """Tasks an update (per process)."""
+    group_size: int = 8
+    """Dialogues a task; they share task, persona and opening."""
+    micro_batch: int = 0
+    """Dialogues per forward pass; 0 takes all of the update's at once. Smaller saves memory, not work."""
+    max_turns: int = 6
+    """Turn limit while training (evaluation uses the same)."""
+    max_tokens: int = 48
+    """Tokens per message."""
+    temperature: float = 1.0
+    """Sampling temperature of the policy while training."""
+    learning_rate: float = 1e-4
+    """AdamW, constant, no weight decay."""
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm."""
+    scale_rewards: str = "none"
+    """Divide advantages by the standard deviation of "group" or "batch", or not at all ("none", Dr. GRPO)."""
+    credit: str = "episode"
+    """"episode": one advantage per dialogue; "turn_return": return-to-go of each turn against its peers."""
+    loss_type: str = "dapo"
+    """TRL's loss: "dapo" averages over all tokens of the batch, "grpo" first over each dialogue's."""
+    updates_per_rollout: int = 1
+    """Times that each batch of dialogues is used; ratios are against behaviour log-probabilities."""
+    epsilon: float = 0.2
+    """Clipping range of the ratio."""
+    beta: float = 0.0
+    """Weight of the KL term to the starting policy; 0 keeps no reference model."""
+    lora_rank: int = 0
+    """Train a LoRA adapter of this rank on all linear layers; 0 trains all weights."""
+    dtype: str = "float32"
+    """Weights' precision: "float32" or "bfloat16"."""
+    cpu: bool = False
+    """Stay on the CPU even where there is a GPU."""
+    shuffle_rewards: bool = False
+    """Control: permute rewards within each group, so that there is nothing to learn."""
+    save_steps: int = 40
+    """A checkpoint every so many updates; the last two are kept."""
+    report_to: str = "tensorboard"
+    """Where TRL sends its metrics: "tensorboard", "trackio", "wandb" or "none"."""
+    eval_dialogues: int = 300
+    """Held-out dialogues before and after training; 0 for none."""
+    eval_split: str = "test"
+    """Split of these dialogues."""
+    log_dialogues: bool = False
+    """Append every training dialogue to ``dialogues.jsonl``."""
+    resume: bool = False
+    """Go on from the last checkpoint in ``out``; the other settings must be those of that run."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, before anything is loaded.
+
+        Raises:
+            ValueError: names the setting, its value and what would be right.
+        """
+        try:
+            keywords = json.loads(self.env_kwargs)
+        except json.JSONDecodeError:
+            keywords = None
+        if not isinstance(keywords, dict):
+            raise ValueError(f"env_kwargs must be a JSON object such as '{{}}', got {self.env_kwargs!r}")
+        choices = {
+            "scale_rewards": ("none", "group", "batch"),
+            "credit": ("episode", "turn_return"),
+            "loss_type": ("dapo", "grpo", "bnpo", "dr_grpo"),
+            "dtype": ("float32", "bfloat16"),
+            "eval_split": ("train", "validation", "test"),
+        }
+        for name, valid in choices.items():
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} must be one of {', '.join(valid)}, got {getattr(self, name)!r}")
+        for name in ("steps", "groups", "max_turns", "max_tokens", "updates_per_rollout", "save_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.micro_batch < 0 or (self.micro_batch and self.groups * self.group_size % self.micro_batch):
+            raise ValueError(f"micro_batch must divide groups * group_size = {self.groups * self.group_size}")
+        if self.group_size < 2:
+            raise ValueError(
+                f"group_size must be at least 2, since a group is its own baseline, got {self.group_size}"
+            )

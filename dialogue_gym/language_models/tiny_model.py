@@ -1,0 +1,22 @@
+"""The tiny model that ships with the package: a toy of less than a million parameters."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from dialogue_gym.language_models.transformers_engine import TransformersModel
+
+
+def tiny_model_path() -> Path:
+    """The folder that holds its weights, its tokenizer and ``training.json``, which says how it came about."""
+    return Path(str(files("dialogue_gym.language_models") / "tiny"))
+
+
+def load_tiny_model() -> TransformersModel:
+    """The tiny model on the CPU in float32.
+
+    It was trained on generated dialogues (``python -m benchmarks.tiny_model``) and can play the agent and
+    the user of the procedural tasks, nothing else. Its figures are those of a toy.
+    """
+    model = TransformersModel.from_pretrained(tiny_model_path(), device="cpu")
+    model.user_prompt = "compact"  # the only prompt for users that it has seen
+    return model
