@@ -18,7 +18,7 @@ from dialogue_gym.simulators.base import UserReply
 from dialogue_gym.tasks.base import Reference
 from tests.envs.conftest import SwappedReference, Wrapped, seeds, texts, unbatch
 
-few = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def said(script: list[str], row: int, step: int) -> str:

@@ -112,3 +112,24 @@ def test_human_rendering_prints_each_message_once(capsys):
     env.step("hello")
     assert env.render() is None
     assert capsys.readouterr().out.count("assistant: hello") == 1
+
+
+def test_what_a_simulator_was_shown_does_not_grow():
+    class Keeper(StubUser):
+        def reply(self, requests):
+            self.kept = [*getattr(self, "kept", []), *(r.conversation for r in requests)]
+            return super().reply(requests)
+
+    env = STUBS[0].single(simulator=Keeper(stop=0.0))
+    env.reset(seed=1)
+    env.step("x")
+    env.step("y")
+    assert [len(conversation) for conversation in env.simulator.kept] == [0, 2, 4]
+
+
+def test_metrics_that_are_handed_out_cannot_change_the_record():
+    env = STUBS[0].single(max_turns=1)
+    env.reset(seed=1)
+    *_, info = env.step("abc")
+    info["metrics"].clear()
+    assert env.record().metrics == {"said": 3.0}

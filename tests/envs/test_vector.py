@@ -221,3 +221,11 @@ def test_rendering():
     env = vector(2, [9], render_mode="ansi")
     env.reset(seed=1)
     assert env.render() == ("user: hi", "user: hi")
+
+
+def test_rows_without_a_seed_differ():
+    env = STUBS[0].vector(3)
+    observations, _ = env.reset()
+    assert len({obs[0]["content"] for obs in observations}) == 3
+    again = STUBS[0].vector(3)
+    assert again.reset(seed=env.np_random_seed)[0] == observations
