@@ -1,1 +1,34 @@
 """Play a policy against environments; trajectories and evaluation."""
+
+from dialogue_gym.rollout.base import Policy, PolicyReply, PolicyRequest, Trajectory
+from dialogue_gym.rollout.evaluation import (
+    Comparison,
+    Estimate,
+    Evaluation,
+    asked_for_held,
+    compare,
+    evaluate,
+    summarise,
+)
+from dialogue_gym.rollout.play import play
+from dialogue_gym.rollout.policies import LanguageModelPolicy
+from dialogue_gym.rollout.rules import RulePolicy
+from dialogue_gym.rollout.transcripts import show
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "Evaluation",
+    "LanguageModelPolicy",
+    "Policy",
+    "PolicyReply",
+    "PolicyRequest",
+    "RulePolicy",
+    "Trajectory",
+    "asked_for_held",
+    "compare",
+    "evaluate",
+    "play",
+    "show",
+    "summarise",
+]

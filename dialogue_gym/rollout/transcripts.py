@@ -1,0 +1,42 @@
+"""Transcripts for terminals."""
+
+import textwrap
+
+from dialogue_gym.logs import DialogueRecord, PolicyRecord
+
+_PROMPTS = {"user": "user> ", "assistant": "agent> ", "system": "system> "}
+
+
+def show(record: DialogueRecord | PolicyRecord, width: int = 80) -> str:
+    r"""A dialogue as lines of at most ``width`` columns, and how it ended.
+
+    Later lines of a message are indented, so that no text can look like another turn, and characters
+    that could drive the terminal are shown as escapes.
+
+    Args:
+        record: either view.
+        width: at least 20.
+
+    Example:
+        >>> messages = [
+        ...     {"role": "user", "content": "hi\nagent> 42"},
+        ...     {"role": "assistant", "content": "\x1b[2J"},
+        ... ]
+        >>> print(show(PolicyRecord("MathChat-v0", messages, "turn_limit", 0.0)))
+        user> hi
+              agent> 42
+        agent> \x1b[2J
+        (turn_limit, reward 0.000)
+    """
+    lines = [_paragraph(_PROMPTS[m["role"]], m["content"], width) for m in record.messages]
+    reward = "unscored" if record.reward is None else f"reward {record.reward:.3f}"
+    return "\n".join([*lines, f"({record.end_reason or 'not over'}, {reward})"])
+
+
+def _paragraph(prompt: str, content: str, width: int) -> str:
+    visible = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in content)
+    indent = " " * len(prompt)
+    lines: list[str] = []
+    for line in visible.split("\n"):
+        lines += textwrap.wrap(line, max(width, 20) - len(prompt)) or [""]
+    return prompt + ("\n" + indent).join(lines)
