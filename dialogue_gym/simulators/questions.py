@@ -1,66 +1,45 @@
-"""What an agent asks for: free English against the facts of a brief, by words and sentence shape."""
+"""What an agent asks for: free English against the facts of a brief.
 
-import re
-from collections.abc import Sequence
+``requests`` finds the parts of a message that ask, ``fact_profiles`` knows what a question about each
+fact would say, and this file brings them together.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from dialogue_gym.tasks.base import Brief, Fact
+from dialogue_gym.simulators.fact_profiles import BriefProfile, Profile, profile
+from dialogue_gym.simulators.lexicon import (
+    ASKING,
+    AUXILIARIES,
+    EACH,
+    ELSEWHERE,
+    FILLERS,
+    GENERIC,
+    ONE,
+    OPEN,
+    POINTING,
+    QUANTITY,
+    STOP,
+    stem,
+    stems,
+)
+from dialogue_gym.simulators.requests import Sentence, read
+from dialogue_gym.tasks.base import Brief, Fact  # noqa: F401
 
-_WORD = re.compile(r"[a-z0-9']+")
-_SENTENCE = re.compile(r"[^.?!\n:;]*[.?!\n:;]?")
-_MAX_CHARS = 4000  # people do not read more than that either
-
-_WH = (
-    r"(?:what|what's|whats|which|how many|how much|how long|when|where|where's|who|who's|whom|whose|how big)"
+_WHAT = stems("what which")
+_PEOPLE = stems(
+    "people guest visitor everyone everybody buyer customer member student participant attendee friend person child"
 )
-# A question for information: begins with (or contains after a comma) a question word, or asks to be told.
-_ASKS = re.compile(
-    rf"(?:^|[,\-–—]|\b(?:and|so|but|also|ok|okay|then|or|well|tell me|know|me|about|is|exactly|say|specify|share|"
-    rf"clarify|confirm|mention|wondering|asking|ask|remember|remind me|idea|on|of|at|in|for|to)\b)\s*{_WH}\b"
+_MANY = stems("many much")
+_COUNTS = stems("number amount quantity count total sum")
+_NAME = stem("name")
+_VAGUE_NOUNS = stems(
+    "thing item object piece unit kind type sort one number amount quantity count total figure"
 )
-_TELL = re.compile(
-    r"\b(?:(?:can|could|would|will|may|might) (?:you|i|u)\b.{0,40}?\b(?:tell|give|share|provide|say|specify|clarify|"
-    r"confirm|state|mention|fill|list|send|remind|supply|get|have|ask|know|let me know|add|describe|elaborate|explain "
-    r"more)\b"
-    r"|(?:please|pls|plz|just|kindly) (?:\w+ )?(?:tell|give|share|provide|say|specify|clarify|confirm|state|send|list|"
-    r"supply|let me know|mention|fill)\b|^\W*(?:tell|give|specify|provide|share|clarify|state|remind|fill) (?:me|us)\b"
-    r"|^\W*(?:specify|provide|share|clarify|state|list)\b"
-    r"|(?:i|we)(?:'ll|'d|'m| will| would| do| just| still| also| only| am)* (?:just |still |also |only |really |first )?"
-    r"(?:need|require|lack|want|missing|like|love|wonder|wondering|have to ask|must know)\b"
-    r"|\b(?:still|also|just|only) need(?:s|ed)?\b|\bneed(?:s|ed)? (?:the|to know|your|one|two)\b"
-    r"|let me know|i'm missing|is missing|are missing|missing (?:is|are)|you (?:didn't|did not|haven't|have not|never|"
-    r"forgot|left out|don't|do not|didnt|havent)"
-    r"|(?:isn't|is not|wasn't|was not|aren't|not been|hasn't been|not|never|isnt|wasnt) "
-    r"(?:\w+ )?(?:clear|mentioned|given|stated|specified|told|listed|included|provided|said)"
-    r"|(?:i|we) (?:don't|do not|can't|cannot|dont|cant|couldn't) "
-    r"(?:know|see|have|tell|find|solve|write|finish|figure|work|compute|calculate|yet)"
-    r"|without (?:knowing|the)|unclear|before i can|depends on|unknown)"
+_TEXT = stems("question problem message text notice statement request worksheet page story exercise")
+_LINK = (
+    STOP | FILLERS | AUXILIARIES | stems("type sort kind exact precise specific particular exactly correct")
 )
-# Questions that carry on the conversation and ask for no fact.
-_META = re.compile(
-    r"\b(?:make sense|makes sense|would you like|do you want|want me to|shall (?:i|we)|should (?:i|we)|anything else|"
-    r"is that (?:clear|ok|okay|right|correct|fine)|does that|do you (?:understand|see|follow|think|agree|have any|need|like)|"
-    r"sound (?:good|ok)|sounds (?:good|ok)|ready|how can i help|can i help|help you with|are you sure|how are you|"
-    r"got it\?|see why|what do you think|how does (?:that|this)|like me to|if you (?:need|have|want)|"
-    r"next (?:problem|one|question)|what grade|let's|isn't it|any (?:other )?(?:questions|changes|edits)|"
-    r"let me know (?:if|when|whether)|you (?:asked|want to know|are asking|wanted)|(?:we|i) (?:want|need) to (?:find|figure|add|"
-    r"subtract|multiply|divide|compute|calculate|work)|is that what|is this what|feel free|did you try|have you tried|"
-    r"which operation|what operation|why|tone|formal|style|happy to|glad)\b"
-)
-_GENERIC = frozenset(
-    "number numbers amount amounts value values detail details information info missing quantity quantities figure "
-    "figures fact facts specifics data piece pieces rest problem else".split()
-)
-_STOP = frozenset(
-    "a an the of to is are was were do does did has have had be it its this that there in on at for and or but so you "
-    "your i me my we us he she they them his her their him can could would will please tell give know need what which "
-    "who whom whose when where why how many much some any with if not no yes now exactly first then also just still "
-    "more more".split()
-)
-_KEEP = frozenset(
-    "more first who when where much at now".split()
-)  # stop words that a fact may claim as its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +57,23 @@ class Inquiry:
     other: bool = False
 
 
-def recognise(message: str, brief: Brief) -> Inquiry:
+@dataclass(slots=True)
+class _Match:
+    """What a segment names: facts, or else the goal, something foreign, or an amount left open."""
+
+    names: tuple[str, ...] = ()
+    closed: bool = False
+    amount: bool = False
+
+
+def recognise(message: str, brief: Brief, held: Collection[str] = ()) -> Inquiry:
     """Which facts of ``brief`` the message asks for.
+
+    Args:
+        message: what the agent said; its first 4,000 characters count.
+        brief: what the user knows.
+        held: names of facts not told yet. When it is one amount, a question for an amount that names
+            nothing else means it.
 
     Example:
         >>> brief = Brief(
@@ -94,88 +88,221 @@ def recognise(message: str, brief: Brief) -> Inquiry:
         ('groups',)
         >>> recognise("Each box has some eggs, so we multiply.", brief)
         Inquiry(facts=(), generic=False, other=False)
+        >>> recognise("How many?", brief, held=("each",)).facts
+        ('each',)
     """
+    sentences = read(message)
+    if not any(sentence.asks for sentence in sentences):
+        return Inquiry()
+    known = profile(brief)
     found: set[str] = set()
     generic = other = False
-    vocabulary = _vocabulary(brief)
-    for sentence in _requests(message):
-        names = vocabulary.match(sentence)
-        found.update(names)
-        if not names:
-            words = set(_WORD.findall(sentence))
-            is_generic = bool(words & _GENERIC) or vocabulary.vague_about_things(words)
+    for i, sentence in enumerate(sentences):
+        if sentence.asks:
+            names, is_generic = _sentence(sentences, i, known, held)
+            found.update(names)
             generic |= is_generic
-            other |= not is_generic
+            other |= not names and not is_generic
     ordered = tuple(fact.name for fact in brief.facts if fact.name in found)
     return Inquiry(ordered, generic and not ordered, other and not ordered and not generic)
 
 
-def _requests(message: str) -> list[str]:
-    """The sentences of a message that ask for information, in lower case."""
-    text = message[:_MAX_CHARS].lower().replace("’", "'")
-    sentences = [s.strip() for s in _SENTENCE.findall(text)]
-    return [s for s in sentences if len(s) > 2 and _is_request(s)]
+def _sentence(
+    sentences: Sequence[Sentence], at: int, known: BriefProfile, held: Collection[str]
+) -> tuple[set[str], bool]:
+    """The facts that a sentence asks for, and whether it asks for what is missing."""
+    asking = [segment for segment in sentences[at].segments if segment.asks]
+    matches = [_match(segment.words, known) for segment in asking]
+    names = {name for match in matches for name in match.names}
+    if names:
+        return names, False
+    words = {word for segment in asking for word in segment.words}
+    if any(match.closed for match in matches):
+        return set(), False
+    if words.isdisjoint(OPEN) and _points_back(words):
+        names = _looking_back(sentences, at, known)
+        if names:
+            return names, False
+    if any(match.amount for match in matches):
+        open_amounts = [fact.name for fact in known.facts if fact.numeric and fact.name in held]
+        if len(open_amounts) == 1:
+            return set(open_amounts), False
+        if known.amounts:
+            return set(), True
+    return set(), not words.isdisjoint(GENERIC) or (not words.isdisjoint(_WHAT) and _points_back(words))
 
 
-def _is_request(sentence: str) -> bool:
-    if _META.search(sentence):
+def _points_back(words: set[str]) -> bool:
+    """Whether the words have no content of their own, so that they are about what was said before."""
+    return not words - STOP - POINTING - GENERIC - QUANTITY - _LINK - _TEXT
+
+
+def _looking_back(sentences: Sequence[Sentence], at: int, known: BriefProfile) -> set[str]:
+    """What the parts before the request name: those of its own sentence, then the sentence before."""
+    own = [segment for segment in sentences[at].segments if not segment.asks and not segment.numbers]
+    before = sentences[at - 1] if at else Sentence()
+    told = [s for s in before.segments if not s.numbers or before.question]
+    for segments in (own, told):
+        names = {name for segment in segments for name in _match(segment.words, known, True).names}
+        if names:
+            return names
+    return set()
+
+
+def _match(words: Sequence[str], known: BriefProfile, mentioned: bool = False) -> _Match:
+    """What the words ask for or, when only mentioned, are about."""
+    return _amounts(words, known, mentioned) if known.amounts else _details(words, known)
+
+
+def _amounts(words: Sequence[str], known: BriefProfile, mentioned: bool) -> _Match:
+    """The amounts of a word problem that a segment names."""
+    asked = set(words)
+    amounts = [fact for fact in known.facts if fact.numeric]
+    quantity = not QUANTITY.isdisjoint(asked)
+    if (
+        not quantity
+        and not mentioned
+        and (not ASKING.isdisjoint(asked) or (words[:1] and words[0] in AUXILIARIES))
+    ):
+        return _Match()
+    per, asked = _per_thing(words, amounts)
+    if per:
+        facts = [fact for fact in amounts if fact.each]
+        if facts:
+            return _Match(_best(facts, asked) or tuple(fact.name for fact in facts))
+        if known.goal_each:
+            return _Match(closed=True)
+    head, foreign = _counted(words, amounts)
+    candidates = [fact for fact in amounts if head in fact.counted] or amounts
+    names = _best(candidates, asked)
+    same = not head or head in known.goal_counted
+    if same and not known.closing.isdisjoint(asked) and not _strong(candidates, asked - known.closing):
+        return _Match(closed=True)
+    if names:
+        return _Match(names)
+    if same and not known.goal_only.isdisjoint(asked):
+        return _Match(closed=True)
+    if head and len(candidates) == 1:
+        return _Match((candidates[0].name,))
+    if per and len(amounts) > 1 and head:
+        return _Match(tuple(fact.name for fact in candidates))
+    return _Match(amount=quantity and not foreign, closed=foreign)
+
+
+def _per_thing(words: Sequence[str], amounts: Sequence[Profile]) -> tuple[bool, set[str]]:
+    """Whether an amount per thing is meant, and the words without the thing ("each box")."""
+    things = frozenset().union(*(fact.counted for fact in amounts if not fact.each))
+    left: list[str] = []
+    per = False
+    for i, word in enumerate(words):
+        before = words[i - 1] if i else ""
+        if word in things and (before in EACH or before in ONE):
+            per = True
+        else:
+            left.append(word)
+            per |= word in EACH
+    price = any(fact.each and "cost" in fact.nouns for fact in amounts)
+    per |= price and not _PRICED.isdisjoint(words)
+    return per, set(left)
+
+
+_PRICED = stems("price cost costs priced pricing charge worth expensive")
+
+
+def _counted(words: Sequence[str], amounts: Sequence[Profile]) -> tuple[str, bool]:
+    """The thing whose number is asked for ("" when none is named), and whether no fact counts it."""
+    things = frozenset().union(*(fact.counted for fact in amounts))
+    for i, word in enumerate(words):
+        if word in _MANY or word in _COUNTS:
+            if i and word in _COUNTS and words[i - 1] in things:
+                return words[i - 1], False
+            for noun in words[i + 1 :]:
+                if noun in things:
+                    return noun, False
+                if noun in AUXILIARIES:
+                    break
+    for i, word in enumerate(words):
+        if word in _MANY and i + 1 < len(words) and words[i + 1] not in _LINK | _VAGUE_NOUNS:
+            return "", True
+    return next((word for word in words if word in things), ""), False
+
+
+def _best(facts: Iterable[Profile], asked: set[str]) -> tuple[str, ...]:
+    """The facts that most of the words point at."""
+    scores = {fact.name: sum(fact.cues.get(word, 0.0) for word in asked) for fact in facts}
+    top = max(scores.values(), default=0.0)
+    return tuple(name for name, score in scores.items() if score and score >= 0.75 * top)
+
+
+def _strong(facts: Iterable[Profile], asked: set[str]) -> bool:
+    """Whether a fact's own verb stands there, not only a word such as "have"."""
+    weak = stems("have")
+    return any(fact.cues.get(word, 0.0) >= 0.45 for fact in facts for word in asked - weak)
+
+
+def _details(words: Sequence[str], known: BriefProfile) -> _Match:
+    """The facts of a text that a segment names."""
+    wh = next((word for word in words if word in ASKING), "")
+    if wh in ("who", "where", "when", "why"):
+        return _by_question_word(wh, words, known)
+    if wh == "how" and len(words) > words.index(wh) + 1 and words[words.index(wh) + 1] in _MANY:
+        return _how_many(words, known)
+    if wh in ("what", "which") and _foreign(words[words.index(wh) + 1 :], known):
+        return _Match(closed=True)
+    named = _named(words, known.facts)
+    if named:
+        return _Match(named)
+    pointed = [fact for fact in known.facts if not wh or wh in ("how", "which") or wh in fact.asked]
+    names = _best(pointed, set(words))
+    return _Match(names, closed=False)
+
+
+def _by_question_word(wh: str, words: Sequence[str], known: BriefProfile) -> _Match:
+    facts = [fact for fact in known.facts if wh in fact.asked]
+    if not facts or not ELSEWHERE[wh].isdisjoint(words):
+        return _Match(closed=True)
+    if len(facts) > 1 and wh != "when":
+        facts = [fact for fact in facts if fact.name in _best(facts, set(words))] or facts
+    return _Match(tuple(fact.name for fact in facts))
+
+
+def _how_many(words: Sequence[str], known: BriefProfile) -> _Match:
+    facts = [fact for fact in known.facts if fact.numeric]
+    if "much" in words:
+        prices = tuple(fact.name for fact in facts if fact.each)
+        return _Match(prices, closed=not prices)
+    names = tuple(fact.name for fact in facts if not fact.counted.isdisjoint(words))
+    return _Match(names, closed=not names)
+
+
+def _foreign(after: Sequence[str], known: BriefProfile) -> bool:
+    """Whether "what ..." goes on with a noun that no fact knows ("what kind of music")."""
+    rest = [word for word in after if word not in FILLERS]
+    kind = rest[:1] and rest[0] in ("type", "sort")
+    rest = [word for word in rest[1 if kind else 0 :] if word not in ("of", "the")]
+    if (
+        not rest
+        or rest[0] in _LINK
+        or rest[0] in GENERIC
+        or rest[0] in _VAGUE_NOUNS
+        or rest[0] in POINTING | _PEOPLE
+    ):
         return False
-    return sentence.endswith("?") or bool(_ASKS.match(sentence)) or bool(_TELL.search(sentence))
+    return not any(rest[0] in fact.nouns or rest[0] in fact.cues for fact in known.facts)
 
 
-def _stem(word: str) -> str:
-    word = word.removesuffix("'s").removesuffix("'")
-    for suffix in ("ing", "ed", "es", "s"):
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-            return word.removesuffix(suffix)
-    return word
-
-
-class _Vocabulary:
-    """The words of a brief's facts, weighted by how few facts share them."""
-
-    def __init__(self, facts: Sequence[Fact], goal: str) -> None:
-        self.topics = {f.name: {_stem(w) for w in _fact_words(f)} for f in facts}
-        shared = [w for topics in self.topics.values() for w in topics]
-        self.count = {w: shared.count(w) for w in set(shared)}
-        self.things = {_stem(w) for w in _content(goal)} | {
-            _stem(w) for f in facts for w in _content(f.vague)
-        }
-        self.goal_only = {
-            _stem(w) for w in (*_content(goal), "altogether", "total", "left", "now", "answer")
-        } - set(shared)
-
-    def match(self, sentence: str) -> list[str]:
-        """Facts whose own words stand in the sentence; among rivals the best and those near it."""
-        words = {_stem(w) for w in _WORD.findall(sentence)}
-        scores = {
-            name: sum(1.0 if self.count[w] == 1 else 0.25 for w in topics & words)
-            for name, topics in self.topics.items()
-        }
-        own = {n: sum(self.count[w] == 1 for w in t & words) for n, t in self.topics.items()}
-        if words & self.goal_only and not any(own.values()):
-            return []
-        best = max(scores.values(), default=0.0)
-        if best < 0.25:
-            return []
-        if not any(own.values()):
-            return [] if len(scores) > 1 else [n for n, s in scores.items() if s == best]
-        return [n for n, s in scores.items() if own[n] and s >= 0.5 * best]
-
-    def vague_about_things(self, words: set[str]) -> bool:
-        """Whether the words are about the story's things without pointing at one fact."""
-        stems = {_stem(w) for w in words}
-        return bool(stems & self.things) and not stems & self.goal_only
-
-
-@lru_cache(maxsize=4096)
-def _vocabulary(brief: Brief) -> _Vocabulary:
-    return _Vocabulary(brief.facts, brief.goal)
-
-
-def _fact_words(fact: Fact) -> list[str]:
-    return [w for w in fact.topics if w not in _STOP or w in _KEEP]
-
-
-def _content(text: str) -> list[str]:
-    return [w for w in _WORD.findall(text.lower()) if w not in _STOP]
+def _named(words: Sequence[str], facts: Sequence[Profile]) -> tuple[str, ...]:
+    """The facts whose noun stands first; of nouns side by side the last ("sale location")."""
+    owners: list[tuple[int, tuple[str, ...]]] = []
+    for i, word in enumerate(words):
+        names = tuple(fact.name for fact in facts if word in fact.nouns and word not in fact.value)
+        if names:
+            owners.append((i, names))
+    if not owners:
+        return ()
+    if len(owners) > 1 and words[owners[0][0]] == _NAME:
+        return owners[1][1]
+    last = 0
+    while last + 1 < len(owners) and owners[last + 1][0] == owners[last][0] + 1:
+        last += 1
+    return owners[last][1]
