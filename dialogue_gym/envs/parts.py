@@ -28,7 +28,7 @@ class EnvKeywords(TypedDict, total=False):
         tasks: where tasks come from; default "procedural".
         scorer: judges finished dialogues; default the kind's own ("answer", "facts_and_bleu").
         language_model: handed to simulators that take one; default None (the simulator's own default).
-        max_turns: assistant messages that a dialogue may have; default 8.
+        max_turns: assistant messages that a dialogue may have; default 12.
         split: "train" (default), "validation" or "test".
         observe: "all" (default), the whole conversation, or "new", what was added since the agent spoke.
         deadline_s: seconds that one simulator call may take; default None, no limit.
@@ -83,7 +83,7 @@ def build_parts(kind: Kind, where: str, also: tuple[str, ...], keywords: EnvKeyw
         simulator=build_simulator(keywords.get("simulator", "scripted"), keywords.get("language_model")),
         tasks=task_sources[kind].build(keywords.get("tasks", "procedural")),
         scorer=scorers[kind].build(keywords.get("scorer") or DEFAULT_SCORERS[kind]),
-        max_turns=keywords.get("max_turns", 8),
+        max_turns=keywords.get("max_turns", 12),
         split=keywords.get("split", "train"),
         observe=keywords.get("observe", "all"),
         deadline_s=keywords.get("deadline_s"),

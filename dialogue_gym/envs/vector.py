@@ -33,8 +33,8 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
     Autoreset: SAME_STEP (default) begins a new dialogue in the step that ends one and returns
     ``final_obs`` and ``final_info``; NEXT_STEP does so one step later, ignoring that step's action;
     DISABLED leaves it to ``reset(options={"reset_mask": mask})``. Rows that are over and stepped all the
-    same ignore their action and keep their observation and flags, at reward 0.0; Gymnasium's
-    ``RecordEpisodeStatistics`` would count such a row again, as an episode of length 0.
+    same ignore their action, keep their observation and pay 0.0. The flags report an end once, in the
+    step that it happens in, so collect them (``over |= terminated | truncated``).
 
     Options of ``reset`` are those of ``DialogueEnv``: the seeds one int for all rows or one for each,
     ``dialogue`` a list with a dialogue or None for each; and ``reset_mask``, a boolean array.
@@ -68,8 +68,7 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
             "autoreset_mode": self._mode,
         }
         self._driver = Driver(parts, num_envs)
-        self._terminated = np.zeros(num_envs, dtype=np.bool_)
-        self._truncated = np.zeros(num_envs, dtype=np.bool_)
+        self._over = np.zeros(num_envs, dtype=np.bool_)
         self.single_observation_space = conversation_space()
         self.single_action_space = Text()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -97,8 +96,7 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
         for row in rows:
             self._driver.seeds[row].advance(seeds[row], default=self._default_seed(row))
         self._driver.start(starts)
-        self._terminated[rows] = False
-        self._truncated[rows] = False
+        self._over[rows] = False
         return self._observations(), self._infos(rows)
 
     def step(
@@ -117,16 +115,15 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
         stepping = [row for row in range(self.num_envs) if row not in anew] if anew else range(self.num_envs)
         ended = self._driver.step(stepping, actions)
         rewards = np.zeros(self.num_envs, dtype=np.float64)
+        terminated, truncated = np.zeros((2, self.num_envs), dtype=np.bool_)
         for row in ended:
             dialogue = self._driver.report(row)
             rewards[row] = dialogue.reward
-            self._terminated[row] = dialogue.score is not None
-            self._truncated[row] = dialogue.score is None
-        terminated, truncated = self._terminated.copy(), self._truncated.copy()
+            terminated[row] = dialogue.score is not None
+            truncated[row] = dialogue.score is None
+        self._over[ended] = True
         infos = self._finals(ended) if self._mode is AutoresetMode.SAME_STEP else {}
         self._begin_anew(ended if self._mode is AutoresetMode.SAME_STEP else anew)
-        if self._mode is AutoresetMode.NEXT_STEP:
-            terminated[anew] = truncated[anew] = False
         infos = {**self._infos(range(self.num_envs)), **infos}
         return self._observations(), rewards, terminated, truncated, infos
 
@@ -161,7 +158,7 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
         return seed + row
 
     def _over_rows(self) -> list[int]:
-        return [int(row) for row in np.flatnonzero(self._terminated | self._truncated)]
+        return [int(row) for row in np.flatnonzero(self._over)]
 
     def _begin_anew(self, rows: Sequence[int]) -> None:
         if not rows:
@@ -169,8 +166,7 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
         for row in rows:
             self._driver.seeds[row].advance(None, default=self._default_seed(row))
         self._driver.start({row: Start() for row in rows})
-        self._terminated[rows] = False
-        self._truncated[rows] = False
+        self._over[rows] = False
 
     def _observations(self) -> Observations:
         """All rows' observations; ``()`` for rows without a dialogue."""

@@ -81,7 +81,7 @@ def test_a_failed_opening_ends_at_the_next_step():
     obs, info = env.reset(seed=1)
     assert obs == ()
     assert obs in env.observation_space
-    assert info == {"turns_left": 8, "end_reason": "simulator_failure", "scored": False}
+    assert info == {"turns_left": 12, "end_reason": "simulator_failure", "scored": False}
     assert env.step("hello?") == ((), 0.0, False, True, info)
     assert env.record().extra == {"failure": "out of order"}
     assert env.record().messages == []
