@@ -72,8 +72,8 @@ class Trajectory:
         loss_mask: 1 where the policy sampled the token, else 0.
         log_probs: behaviour log-probability where ``loss_mask`` is 1, else 0.0.
         turn_index: turn of a sampled token, -1 elsewhere.
-        rewards: the environment's reward of each turn.
-        reward: their sum, or None when the dialogue was not scored; a missing reward, not a zero.
+        rewards: the environment's reward of each turn; none where the dialogue was over before the first.
+        reward: the score of the dialogue, or None when it was not scored; a missing reward, not a zero.
         record: the dialogue as the laboratory logs it.
     """
 

@@ -99,7 +99,7 @@ def _play_batch(
     # a batch is over in one process, so that its rows may serve as ids of the policy's dialogues
     while live:
         replies = policy.act(
-            [PolicyRequest(i, observations[i], rows[i].key.child(len(rows[i].replies))) for i in live]
+            [PolicyRequest(i, observations[i], rows[i].key.child(len(observations[i]) // 2)) for i in live]
         )
         actions = [""] * env.num_envs
         for i, reply in zip(live, replies, strict=True):
@@ -131,5 +131,4 @@ def _trajectory(env: DialogueVectorEnv, policy: Policy, index: int, row: _Row) -
         turns += [-1] * context + [turn] * sampled
     record = env.record(index)
     record.policy = policy.identity()
-    scored = record.end_reason is not None and EndReason(record.end_reason).scored
-    return Trajectory(ids, mask, log_probs, turns, row.rewards, sum(row.rewards) if scored else None, record)
+    return Trajectory(ids, mask, log_probs, turns, row.rewards, record.reward, record)

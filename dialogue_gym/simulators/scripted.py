@@ -36,6 +36,13 @@ _URGE = {
 _UNKNOWN = ("no idea", "I don't know", "not sure, it does not say", "idk")
 _ALL_SAID = ("that's all I know", "that's it", "there is nothing else", "I told you everything")
 
+# A document has more facts than a problem: people tell a smaller share of them at once, and name what they
+# are about when they do.
+_POPULATIONS: dict[Kind, Population] = {
+    "math": Population(),
+    "document": Population(disclosure=(0.1, 0.5), terseness=(0.1, 0.4)),
+}
+
 
 class ScriptedUser:
     """A user that knows the facts of the brief, holds some back, and does not know the answer.
@@ -60,18 +67,18 @@ class ScriptedUser:
     fewer than eight words                       -          x 0.2
     ===========================================  =========  ==========
 
-    With ``Population``'s defaults, about 30 % of its turns have three words or fewer and the median
-    is seven, which is what people measurably do (2603.11245 D1; SimulatorArena math chats); the test
+    With the default populations about 30 % of its turns have three words or fewer (people: 29 %,
+    2603.11245 D1) and the median is five to seven (people: seven, SimulatorArena math chats); the test
     of the population holds these figures.
 
     Args:
-        population: the personas, as a ``Population`` or a dict of its fields.
+        population: the personas, as a ``Population`` or a dict of its fields; by default each kind of
+            task has its own.
     """
 
     def __init__(self, population: Population | dict[str, Any] | None = None) -> None:
-        self.population = (
-            Population(**population) if isinstance(population, dict) else population or Population()
-        )
+        given = Population(**population) if isinstance(population, dict) else population
+        self.populations: dict[Kind, Population] = {k: given or p for k, p in _POPULATIONS.items()}
 
     def reply(self, requests: Sequence[UserRequest]) -> list[UserReply]:
         """One reply per request."""
@@ -85,12 +92,12 @@ class ScriptedUser:
         """Nothing to forget: no state is kept."""
 
     def draw_persona(self, kind: Kind, key: NoiseKey) -> Persona:
-        """A persona of the population."""
-        return self.population.draw(key)
+        """A persona of the kind's population."""
+        return self.populations[kind].draw(key)
 
     def identity(self) -> dict[str, Any]:
-        """Name and population."""
-        return {"name": "scripted", "population": asdict(self.population)}
+        """Name and populations."""
+        return {"name": "scripted", "populations": {k: asdict(p) for k, p in self.populations.items()}}
 
 
 def distribution(request: UserRequest) -> dict[tuple[str, bool], float]:
