@@ -89,16 +89,21 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 def _find_story(opening: str) -> _Story | None:
     text = _plain(opening)
-    for family in FAMILIES:
-        goal = _pattern(family.goal).search(text)
-        if goal and all(_clause(fact, text) for fact in family.facts):
-            words: dict[str, str] = {}
-            for template in (*(f.text for f in family.facts), *(f.vague for f in family.facts), family.goal):
-                if found := _pattern(template).search(text):
-                    words.update({k: v for k, v in found.groupdict().items() if k in "nmi"})
-            names = {k: v.capitalize() if k in "nm" else v for k, v in words.items()}
-            return _Story(family, {"n": "", "m": "", "i": "", **names})
-    return None
+    fitting = [
+        family
+        for family in FAMILIES
+        if _pattern(family.goal).search(text) and all(_clause(fact, text) for fact in family.facts)
+    ]
+    if not fitting:
+        return None
+    # a story of several steps holds the clauses of shorter ones too
+    family = max(fitting, key=lambda family: len(family.facts))
+    words: dict[str, str] = {}
+    for template in (*(f.text for f in family.facts), *(f.vague for f in family.facts), family.goal):
+        if found := _pattern(template).search(text):
+            words.update({k: v for k, v in found.groupdict().items() if k in "nmi"})
+    names = {k: v.capitalize() if k in "nm" else v for k, v in words.items()}
+    return _Story(family, {"n": "", "m": "", "i": "", **names})
 
 
 def _clause(fact: FactTemplate, text: str) -> re.Match[str] | None:

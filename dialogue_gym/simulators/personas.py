@@ -56,6 +56,10 @@ class Population:
     lowercase: float = 0.6
     punctuation: float = 0.5
 
+    def to_dict(self) -> dict[str, list[float] | float]:
+        """Plain JSON-able fields; bounds as lists, as JSON gives them back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
     def draw(self, key: NoiseKey) -> Persona:
         """The persona that belongs to ``key``; fields rounded to two digits so that JSON is exact."""
 

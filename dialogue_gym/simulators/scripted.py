@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from dialogue_gym.seeding import NoiseKey
@@ -57,7 +56,7 @@ class ScriptedUser:
     ===========================================  =========  ==========
     what the user sees                           math       document
     ===========================================  =========  ==========
-    a fact that was never told                   x 0.7      x 0.25
+    a fact that was never told                   x 0.85     x 0.25
     a told fact that the agent left out          x 0.8      x 0.3
     a wrong value said, not corrected yet        x 0.7      x 0.7
     no work shown (no second number, no sign)    x 0.8      -
@@ -97,7 +96,7 @@ class ScriptedUser:
 
     def identity(self) -> dict[str, Any]:
         """Name and populations."""
-        return {"name": "scripted", "populations": {k: asdict(p) for k, p in self.populations.items()}}
+        return {"name": "scripted", "populations": {k: p.to_dict() for k, p in self.populations.items()}}
 
 
 def distribution(request: UserRequest) -> dict[tuple[str, bool], float]:
