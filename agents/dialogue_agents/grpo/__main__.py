@@ -3,26 +3,29 @@
 import dialogue_agents.threads  # noqa: F401  one thread a process, before torch is imported
 
 # isort: split
-import json
+import os
 import sys
 from collections.abc import Sequence
 
-import tyro
-
+from dialogue_agents.command_line import parse_settings
 from dialogue_agents.grpo.settings import GRPOSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print the figures; bad settings end in one line and status 2."""
     try:
-        settings = tyro.cli(GRPOSettings, prog="python -m dialogue_agents.grpo", args=arguments)
+        settings = parse_settings(GRPOSettings, "python -m dialogue_agents.grpo", arguments)
         from dialogue_agents.grpo.run import run
 
         result = run(settings)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps({name: result[name] for name in ("before", "after") if name in result}, indent=1))
+    if os.environ.get("RANK", "0") == "0":
+        from dialogue_agents.grpo.progress import report
+
+        print(report(result))
+        print(f"policy: {settings.out / 'policy'}  figures: {settings.out / 'result.json'}")
     return 0
 
 

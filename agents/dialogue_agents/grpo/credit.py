@@ -13,7 +13,7 @@ def turn_advantages(rows: Sequence[dict[str, Any]], group_size: int, normalise: 
         rows: with ``turn_index`` (one per token, -1 where not sampled), ``turn_rewards`` and ``reward``
             (None: the dialogue counts in no baseline and gets zeros); groups are consecutive.
         group_size: dialogues a group.
-        normalise: divide by the standard deviation of the peers plus 1e-4.
+        normalise: divide by the (unbiased) standard deviation of the peers plus 1e-4.
 
     Returns:
         For each row one number per token, 0.0 where not sampled.
@@ -41,7 +41,7 @@ def _returns_to_go(rewards: Sequence[float]) -> list[float]:
 
 def _advantage(value: float, peers: Sequence[float], normalise: bool) -> float:
     mean = sum(peers) / len(peers)
-    if not normalise:
+    if not normalise or len(peers) < 2:  # alone, a dialogue is its own mean and gets 0
         return value - mean
-    variance = sum((peer - mean) ** 2 for peer in peers) / len(peers)
+    variance = sum((peer - mean) ** 2 for peer in peers) / (len(peers) - 1)
     return float((value - mean) / (variance**0.5 + 1e-4))

@@ -27,7 +27,7 @@ def group_advantages(trajectories: Sequence[Trajectory], group_size: int, scale:
         scored = torch.tensor([r for r in rewards if r is not None], dtype=torch.float64)
         for reward in rewards:
             advantage = 0.0 if reward is None else reward - float(scored.mean())
-            if scale and reward is not None:
+            if scale and len(scored) > 1:
                 advantage /= float(scored.std()) + 1e-4
             advantages.append(advantage)
     return advantages
@@ -37,7 +37,8 @@ def token_log_probs(model: Any, trajectory: Trajectory, temperature: float = 1.0
     """Log-probability of every token given those before it, shape (length - 1,); one unpadded forward."""
     ids = torch.tensor([trajectory.token_ids], device=model.device)
     logits = model(input_ids=ids).logits[0, :-1].float() / temperature
-    return logits.log_softmax(-1).gather(1, ids[0, 1:, None]).squeeze(1)
+    log_probs: torch.Tensor = logits.log_softmax(-1).gather(1, ids[0, 1:, None]).squeeze(1)
+    return log_probs
 
 
 def grpo_loss(

@@ -8,28 +8,45 @@ import gymnasium as gym
 
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.envs import DialogueVectorEnv
-from dialogue_gym.language_models.base import Sampling
+from dialogue_gym.language_models import LanguageModel, Sampling, load_language_model
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.transformers_engine import TransformersModel
-from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, asked_when_missing, play
+from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, asked_for_held, play
 from dialogue_gym.seeding import NoiseKey
 
 
-def make_env(settings: GRPOSettings, num_envs: int, split: str) -> DialogueVectorEnv:
+def load_user_model(settings: GRPOSettings) -> LanguageModel | None:
+    """The language model of the user, once for all environments of a run; None where none is asked for.
+
+    Raises:
+        ValueError: an unknown name.
+        FileNotFoundError: nothing loadable at its path.
+        ImportError: an extra is not installed.
+    """
+    spec = json.loads(settings.env_kwargs).get("language_model", settings.user_model)
+    return None if spec is None else load_language_model(spec)
+
+
+def make_env(
+    settings: GRPOSettings, num_envs: int, split: str, user_model: LanguageModel | None = None
+) -> DialogueVectorEnv:
     """A vector environment for ``play``.
 
     Raises:
-        ValueError: from the environment, on names and keywords that it does not know.
+        ValueError: names and keywords that there are not.
     """
-    keywords = {"simulator": settings.simulator, "max_turns": settings.max_turns, "split": split}
-    if settings.user_model is not None:
-        keywords["language_model"] = settings.user_model
-    env: Any = gym.make_vec(
-        settings.env,
-        num_envs=num_envs,
-        autoreset_mode="Disabled",
-        **{**keywords, **json.loads(settings.env_kwargs)},
-    )
+    keywords: dict[str, Any] = {
+        "simulator": settings.simulator,
+        "max_turns": settings.max_turns,
+        "split": split,
+    }
+    keywords |= json.loads(settings.env_kwargs)
+    if user_model is not None:
+        keywords["language_model"] = user_model
+    try:
+        env: Any = gym.make_vec(settings.env, num_envs=num_envs, autoreset_mode="Disabled", **keywords)
+    except (gym.error.Error, TypeError) as error:
+        raise ValueError(f"env {settings.env!r} cannot be used: {error}") from error
     return env  # type: ignore[no-any-return]
 
 
@@ -100,7 +117,7 @@ def _mask(trajectory: Trajectory) -> list[int]:
 def batch_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     """What TRL cannot know of a batch of dialogues."""
     ends = [t.record.end_reason for t in trajectories]
-    gaps = [gap for t in trajectories if (gap := asked_when_missing(t.record)) is not None]
+    gaps = [gap for t in trajectories if (gap := asked_for_held(t.record)) is not None]
     metrics = {
         "dialogue/turns": sum(len(t.rewards) for t in trajectories) / len(trajectories),
         "dialogue/unscored": sum(t.reward is None for t in trajectories) / len(trajectories),
@@ -128,26 +145,29 @@ class DialogueRollout:
     Args:
         settings: of the run.
         codec: of the policy's tokenizer.
+        user_model: language model of the user, where the simulator needs one.
         on_batch: called with every batch of trajectories, for logs.
+
+    Raises:
+        ValueError: the environment knows a name or keyword of the settings not.
     """
 
     def __init__(
         self,
         settings: GRPOSettings,
         codec: ChatCodec,
+        user_model: LanguageModel | None = None,
         on_batch: Callable[[list[Trajectory]], None] | None = None,
     ) -> None:
         self.settings = settings
         self.codec = codec
         self.on_batch = on_batch
         self.metrics: dict[str, float] = {}
-        self._env: DialogueVectorEnv | None = None
+        self._env = make_env(settings, settings.groups * settings.group_size, "train", user_model)
         self._engine: TransformersModel | None = None
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
         """Play one dialogue per prompt with the trainer's current weights."""
-        if self._env is None or self._env.num_envs != len(prompts):
-            self._env = make_env(self.settings, len(prompts), "train")
         if self._engine is None:
             self._engine = TransformersModel(trainer.accelerator.unwrap_model(trainer.model), self.codec)
         self._engine.weights_changed()
@@ -156,6 +176,10 @@ class DialogueRollout:
         offset = trainer.accelerator.process_index * len(prompts)
         seeds = [int(prompt) for prompt in prompts]
         trajectories = play_groups(self._env, policy, seeds, self.settings, offset)
+        for trajectory in trajectories:
+            trajectory.record.extra["rollout"] = (
+                trainer.state.global_step // self.settings.updates_per_rollout
+            )
         if self.on_batch is not None:
             self.on_batch(trajectories)
         self.metrics = batch_metrics(trajectories)

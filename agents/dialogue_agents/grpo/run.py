@@ -1,57 +1,37 @@
 """One GRPO run: evaluate, train, evaluate again."""
 
+import dialogue_agents.quiet  # noqa: F401  before TRL is imported
+
+# isort: split
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, ProgressCallback, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
 from trl import GRPOConfig
 
-from dialogue_agents.grpo.rollouts import DialogueRollout, make_env, task_seed
+from dialogue_agents.grpo.progress import Bar, evaluation_bar
+from dialogue_agents.grpo.rollouts import DialogueRollout, load_user_model, make_env, task_seed
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
-from dialogue_gym.language_models.base import Sampling
+from dialogue_agents.quiet import quiet
+from dialogue_gym.language_models import LanguageModel, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.tiny_model import tiny_model_path
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.logs import append
-from dialogue_gym.rollout import Evaluation, LanguageModelPolicy, Trajectory, evaluate
+from dialogue_gym.rollout import Evaluation, LanguageModelPolicy, Trajectory, compare, evaluate
+from dialogue_gym.rollout.evaluation import Outcome
 
 EVALUATION_SEED = 20_000
 """Seeds of the held-out dialogues; the same before and after, so that differences are paired."""
-
-
-class Bar(TrainerCallback):  # type: ignore[misc]
-    """A progress bar with what matters in dialogues, in place of the trainer's printed dictionaries."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Open the bar."""
-        from tqdm import tqdm
-
-        self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc="GRPO", unit="update", mininterval=1
-        )
-
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
-    ) -> None:
-        """Show the latest figures."""
-        names = {"reward": "reward", "dialogue/ask_rate": "asks", "dialogue/turns": "turns", "kl": "kl"}
-        self.bar.set_postfix(
-            {short: f"{logs[name]:.2f}" for name, short in names.items() if logs and name in logs}
-        )
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move on."""
-        self.bar.update(state.global_step - self.bar.n)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Close the bar."""
-        self.bar.close()
+EVALUATION_BATCH = 128
+"""Held-out dialogues at once."""
 
 
 def load_policy(settings: GRPOSettings) -> tuple[Any, Any]:
@@ -70,16 +50,15 @@ def load_policy(settings: GRPOSettings) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def make_trainer(settings: GRPOSettings, model: Any, tokenizer: Any) -> DialogueGRPOTrainer:
+def make_trainer(
+    settings: GRPOSettings,
+    model: Any,
+    tokenizer: Any,
+    rollout: DialogueRollout,
+    config: GRPOConfig | None = None,
+) -> DialogueGRPOTrainer:
     """The trainer with its rollout, reward and tasks."""
-    log = settings.out / "dialogues.jsonl" if settings.log_dialogues else None
-
-    def keep(trajectories: Sequence[Trajectory]) -> None:
-        if log is not None:
-            append(log, [t.record for t in trajectories])
-
-    rollout = DialogueRollout(settings, ChatCodec(tokenizer), keep)
-    config = trl_config(settings)
+    config = config or trl_config(settings)
     count = settings.steps * settings.groups * config.world_size
     trainer = DialogueGRPOTrainer(
         settings=settings,
@@ -92,6 +71,7 @@ def make_trainer(settings: GRPOSettings, model: Any, tokenizer: Any) -> Dialogue
         peft_config=_lora(settings),
     )
     trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Bar())
     return trainer
 
@@ -122,9 +102,10 @@ def trl_config(settings: GRPOSettings) -> GRPOConfig:
         seed=settings.seed,
         shuffle_dataset=False,
         disable_dropout=True,
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         logging_steps=1,
-        save_steps=settings.save_steps,
+        # in the middle of a rollout's updates a checkpoint would lose the rest of them
+        save_steps=settings.save_steps * settings.updates_per_rollout,
         save_total_limit=2,
         report_to=settings.report_to,
     )
@@ -138,39 +119,117 @@ def _lora(settings: GRPOSettings) -> Any:
     return LoraConfig(r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear")
 
 
-def evaluate_model(settings: GRPOSettings, model: Any, tokenizer: Any) -> Evaluation:
-    """Held-out dialogues at the training temperature; the same ones at every call."""
-    env = make_env(settings, min(settings.eval_dialogues, 128), settings.eval_split)
-    engine = TransformersModel(model, ChatCodec(tokenizer))
-    policy = LanguageModelPolicy(engine, Sampling(settings.max_tokens, settings.temperature))
-    return evaluate(env, policy, settings.eval_dialogues, seed=EVALUATION_SEED)
+def evaluate_model(
+    settings: GRPOSettings,
+    model: Any,
+    codec: ChatCodec,
+    user_model: LanguageModel | None = None,
+    what: str | None = None,
+) -> Evaluation:
+    """Held-out dialogues at the training temperature; the same ones at every call.
+
+    Args:
+        settings: of the run.
+        model: the policy.
+        codec: of its tokenizer.
+        user_model: language model of the user, where the simulator needs one.
+        what: name of the progress bar; None for no bar.
+    """
+    policy = LanguageModelPolicy(
+        TransformersModel(model, codec), Sampling(settings.max_tokens, settings.temperature)
+    )
+    count = settings.eval_dialogues
+    with (
+        closing(make_env(settings, min(count, EVALUATION_BATCH), settings.eval_split, user_model)) as env,
+        evaluation_bar(count, what or "", disable=what is None) as bar,
+    ):
+        return evaluate(env, policy, count, seed=EVALUATION_SEED, on_dialogue=lambda _: bar.update())
 
 
 def run(settings: GRPOSettings) -> dict[str, Any]:
     """Train and evaluate; the policy ends up in ``out/policy``, the figures in ``out/result.json``.
 
+    With several processes (``torchrun``) the first one prepares the folder and writes.
+
+    Returns:
+        "curve", the mean reward of each rollout (None where no dialogue was scored); and, where there are
+        evaluations, "before" and "after" (``Evaluation.to_dict``) and their paired "difference".
+
     Raises:
         FileExistsError: ``out`` holds a run and ``resume`` is off.
         FileNotFoundError: nothing to resume, or no policy to start from.
-        ValueError: the run in ``out`` has other settings.
+        ValueError: the run in ``out`` has other settings, or the environment does not know one of them.
     """
-    prepare_folder(settings)
-    torch.set_num_threads(1)
-    model, tokenizer = load_policy(settings)
-    result = _read(settings.out / "result.json")
-    if settings.eval_dialogues and "before" not in result:
-        result["before"] = evaluate_model(settings, model, tokenizer).to_dict()
-        _write(settings.out / "result.json", result)
-    trainer = make_trainer(settings, model, tokenizer)
-    checkpoints = sorted(settings.out.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=True if settings.resume and checkpoints else None)
-    trainer.save_model(str(settings.out / "policy"))
-    result["curve"] = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
-    if settings.eval_dialogues:
-        trained = trainer.accelerator.unwrap_model(trainer.model)
-        result["after"] = evaluate_model(settings, trained, tokenizer).to_dict()
-    _write(settings.out / "result.json", result)
-    return result
+    with quiet():
+        torch.set_num_threads(1)
+        config = trl_config(settings)
+        model, tokenizer = load_policy(settings)
+        codec, user_model = ChatCodec(tokenizer), load_user_model(settings)
+        rollout = DialogueRollout(settings, codec, user_model, _dialogue_log(settings))
+        if config.process_index == 0:
+            prepare_folder(settings)
+        config.distributed_state.wait_for_everyone()
+        trainer = make_trainer(settings, model, tokenizer, rollout, config)
+        return _Run(settings, trainer, codec, user_model).result()
+
+
+class _Run:
+    """The parts of one run; ``result`` goes through its phases, leaving out what a killed run has done."""
+
+    def __init__(
+        self,
+        settings: GRPOSettings,
+        trainer: DialogueGRPOTrainer,
+        codec: ChatCodec,
+        user_model: LanguageModel | None,
+    ) -> None:
+        self.settings, self.trainer, self.codec, self.user_model = settings, trainer, codec, user_model
+        self.first = bool(trainer.is_world_process_zero())
+        self.path = settings.out / "result.json"
+
+    def result(self) -> dict[str, Any]:
+        """Evaluate, train, evaluate again."""
+        result = _read(self.path)
+        if self.settings.eval_dialogues and "before" not in result:
+            result["before"] = self._evaluate("before").to_dict()
+            self._keep(result)
+        self.trainer.train(resume_from_checkpoint=last_checkpoint(self.settings.out))
+        self.trainer.save_model(str(self.settings.out / "policy"))
+        result["curve"] = [entry["reward"] for entry in self.trainer.state.log_history if "reward" in entry]
+        if self.settings.eval_dialogues:
+            after = self._evaluate("after")
+            result["after"] = after.to_dict()
+            result["difference"] = compare(_evaluation(result["before"]), after).to_dict()
+        self._keep(result)
+        return result
+
+    def _evaluate(self, what: str) -> Evaluation:
+        """On every process the same, which costs no more time than waiting for the first would."""
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        name = f"evaluation {what}" if self.first else None
+        return evaluate_model(self.settings, model, self.codec, self.user_model, name)
+
+    def _keep(self, result: dict[str, Any]) -> None:
+        if self.first:
+            _write(self.path, result)
+
+
+def _dialogue_log(settings: GRPOSettings) -> Callable[[Sequence[Trajectory]], None] | None:
+    if not settings.log_dialogues:
+        return None
+    return lambda trajectories: append(settings.out / "dialogues.jsonl", [t.record for t in trajectories])
+
+
+def _evaluation(data: dict[str, Any]) -> Evaluation:
+    """What ``Evaluation.to_dict`` was made of."""
+    outcomes = [Outcome(**outcome) for outcome in data["outcomes"]]
+    return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)
+
+
+def last_checkpoint(out: Path) -> str | None:
+    """The last checkpoint that is whole (its state is written last); None when there is none."""
+    whole = [path.parent for path in out.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
 def prepare_folder(settings: GRPOSettings) -> None:
@@ -181,7 +240,8 @@ def prepare_folder(settings: GRPOSettings) -> None:
         if not path.exists():
             raise FileNotFoundError(f"nothing to resume: there is no {path}")
         before = _read(path)
-        differ = [k for k in current if k not in ("steps", "resume") and before.get(k) != current[k]]
+        free = ("steps", "resume", "out")
+        differ = [k for k in current if k not in free and before.get(k) != current[k]]
         if differ:
             raise ValueError(f"{path} has other settings: {', '.join(differ)}; resume with those of the run")
     elif path.exists():

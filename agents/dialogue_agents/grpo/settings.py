@@ -3,6 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+_AT_LEAST = {
+    **dict.fromkeys(("steps", "groups", "max_turns", "max_tokens", "updates_per_rollout", "save_steps"), 1),
+    **dict.fromkeys(("seed", "micro_batch", "eval_dialogues", "lora_rank", "beta", "learning_rate"), 0),
+}
 
 
 @dataclass
@@ -24,7 +30,7 @@ class GRPOSettings:
     seed: int = 0
     """Seeds tasks, users, sampling and the trainer."""
     steps: int = 120
-    """Updates, each on fresh dialogues."""
+    """Rollouts, each of fresh dialogues; also updates where each is used once. May be raised on resume."""
     groups: int = 16
     """Tasks an update (per process)."""
     group_size: int = 8
@@ -41,11 +47,11 @@ class GRPOSettings:
     """AdamW, constant, no weight decay."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm."""
-    scale_rewards: str = "none"
+    scale_rewards: Literal["none", "group", "batch"] = "none"
     """Divide advantages by the standard deviation of "group" or "batch", or not at all ("none", Dr. GRPO)."""
-    credit: str = "episode"
+    credit: Literal["episode", "turn_return"] = "episode"
     """"episode": one advantage per dialogue; "turn_return": return-to-go of each turn against its peers."""
-    loss_type: str = "dapo"
+    loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
     """TRL's loss: "dapo" averages over all tokens of the batch, "grpo" first over each dialogue's."""
     updates_per_rollout: int = 1
     """Times that each batch of dialogues is used; ratios are against behaviour log-probabilities."""
@@ -55,19 +61,19 @@ class GRPOSettings:
     """Weight of the KL term to the starting policy; 0 keeps no reference model."""
     lora_rank: int = 0
     """Train a LoRA adapter of this rank on all linear layers; 0 trains all weights."""
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     """Weights' precision: "float32" or "bfloat16"."""
     cpu: bool = False
     """Stay on the CPU even where there is a GPU."""
     shuffle_rewards: bool = False
     """Control: permute rewards within each group, so that there is nothing to learn."""
     save_steps: int = 40
-    """A checkpoint every so many updates; the last two are kept."""
-    report_to: str = "tensorboard"
+    """A checkpoint every so many rollouts; the last two are kept."""
+    report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"
     """Where TRL sends its metrics: "tensorboard", "trackio", "wandb" or "none"."""
     eval_dialogues: int = 300
     """Held-out dialogues before and after training; 0 for none."""
-    eval_split: str = "test"
+    eval_split: Literal["train", "validation", "test"] = "test"
     """Split of these dialogues."""
     log_dialogues: bool = False
     """Append every training dialogue to ``dialogues.jsonl``."""
@@ -86,22 +92,22 @@ class GRPOSettings:
             keywords = None
         if not isinstance(keywords, dict):
             raise ValueError(f"env_kwargs must be a JSON object such as '{{}}', got {self.env_kwargs!r}")
-        choices = {
-            "scale_rewards": ("none", "group", "batch"),
-            "credit": ("episode", "turn_return"),
-            "loss_type": ("dapo", "grpo", "bnpo", "dr_grpo"),
-            "dtype": ("float32", "bfloat16"),
-            "eval_split": ("train", "validation", "test"),
-        }
-        for name, valid in choices.items():
-            if getattr(self, name) not in valid:
-                raise ValueError(f"{name} must be one of {', '.join(valid)}, got {getattr(self, name)!r}")
-        for name in ("steps", "groups", "max_turns", "max_tokens", "updates_per_rollout", "save_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.micro_batch < 0 or (self.micro_batch and self.groups * self.group_size % self.micro_batch):
-            raise ValueError(f"micro_batch must divide groups * group_size = {self.groups * self.group_size}")
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
+                valid = ", ".join(get_args(hint))
+                raise ValueError(f"{name} must be one of {valid}, got {getattr(self, name)!r}")
+        for name, least in _AT_LEAST.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("temperature", "epsilon", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.group_size < 2:
             raise ValueError(
                 f"group_size must be at least 2, since a group is its own baseline, got {self.group_size}"
+            )
+        if self.micro_batch and self.groups * self.group_size % self.micro_batch:
+            raise ValueError(
+                f"micro_batch must divide groups * group_size = {self.groups * self.group_size}, "
+                f"got {self.micro_batch}"
             )

@@ -1,10 +1,10 @@
 """TRL's GRPO trainer with two things set: per-token advantages and behaviour log-probabilities."""
 
-import os
+import dialogue_agents.quiet  # noqa: F401  before TRL is imported
+
+# isort: split
 from collections.abc import Sequence
 from typing import Any
-
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is marked experimental; we pin TRL
 
 import torch
 from trl import GRPOTrainer

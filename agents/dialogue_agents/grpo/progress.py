@@ -1,0 +1,74 @@
+"""What a person sees of a run: the bar while it goes, the table at its end."""
+
+from typing import Any
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+from transformers import TrainerCallback
+
+SHOWN = {"reward": "reward", "dialogue/ask_rate": "asks", "dialogue/turns": "turns", "kl": "kl"}
+"""Metrics beside the bar, and their short names."""
+
+
+class Bar(TrainerCallback):  # type: ignore[misc]
+    """A progress bar with what matters in dialogues, in place of the trainer's printed dictionaries."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Open the bar, on the first process alone."""
+        self.bar: tqdm[Any] = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc="GRPO",
+            unit="update",
+            mininterval=1.0,
+            dynamic_ncols=True,
+            disable=not state.is_world_process_zero,
+        )
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Show the latest figures that there are; dialogues without a score have no reward."""
+        found = {short: (logs or {}).get(name) for name, short in SHOWN.items()}
+        shown = {short: f"{value:.2f}" for short, value in found.items() if value is not None}
+        if shown:
+            self.bar.set_postfix(shown, refresh=False)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move on."""
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+
+def evaluation_bar(total: int, what: str, disable: bool = False) -> "tqdm[Any]":
+    """A bar that counts held-out dialogues."""
+    return tqdm(total=total, desc=what, unit="dialogue", dynamic_ncols=True, disable=disable)
+
+
+def report(result: dict[str, Any]) -> str:
+    """The evaluations of a run's result side by side, means with 95 % intervals; "" when there is none.
+
+    Example:
+        >>> one = {"mean": 0.25, "low": 0.2, "high": 0.3, "n": 300}
+        >>> print(report({"before": {"estimates": {"reward": one}, "unscored_rate": 0.0}}))
+                                 before
+        reward                   0.250 [0.200, 0.300]
+        unscored                 0.000
+    """
+    columns = [name for name in ("before", "after", "difference") if name in result]
+    if not columns:
+        return ""
+    names = dict.fromkeys(name for column in columns for name in result[column]["estimates"])
+    rows = [["", *("after - before" if c == "difference" else c for c in columns)]]
+    rows += [[name, *(_cell(result[c]["estimates"].get(name)) for c in columns)] for name in names]
+    rates = [result[c].get("unscored_rate") for c in columns]
+    rows.append(["unscored", *("" if rate is None else f"{rate:.3f}" for rate in rates)])
+    return "\n".join("".join(f"{cell:25}" for cell in row).rstrip() for row in rows)
+
+
+def _cell(estimate: dict[str, Any] | None) -> str:
+    if estimate is None:
+        return "-"
+    return "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**estimate)

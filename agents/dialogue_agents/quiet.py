@@ -1,0 +1,27 @@
+"""Keeps the chatter of transformers and TRL from people who cannot act on it."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is experimental; our TRL is pinned
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, transformers says only what is an error, and shows no bars for loading and saving."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # TRL and transformers deprecate each other's settings
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl)\b")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
