@@ -46,7 +46,7 @@ class Population:
         punctuation: probability that a persona punctuates.
     """
 
-    disclosure: tuple[float, float] = (0.1, 0.7)
+    disclosure: tuple[float, float] = (0.05, 0.6)
     terseness: tuple[float, float] = (0.2, 0.7)
     politeness: tuple[float, float] = (0.0, 0.3)
     slip: tuple[float, float] = (0.0, 0.1)

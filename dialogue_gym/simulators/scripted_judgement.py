@@ -52,7 +52,7 @@ def _read_answer(request: UserRequest, said: Disclosure, message: str) -> Readin
         return Reading()
     factors: dict[str, float] = {}
     if said.held:
-        factors["untold"] = 0.7
+        factors["untold"] = 0.85
     if said.slipped:
         factors["slip"] = 0.7
     spoken = "\n".join(texts(request.conversation, "assistant"))
