@@ -1,0 +1,141 @@
+"""The prompted user over a stub of a language model, and over the shipped one."""
+
+import copy
+import json
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from dialogue_gym.dialogue import Message
+from dialogue_gym.language_models.base import Completion, GenerationRequest, Sampling
+from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.simulators import Persona, PromptedUser, UserRequest, simulators
+from dialogue_gym.simulators.prompted import STOP_MARK, brief_text, user_view
+from dialogue_gym.tasks import Brief, Fact
+from dialogue_gym.testing import check_user_simulator
+
+
+class StubModel:
+    """Completes with what a function makes of the request; keeps what it was asked."""
+
+    def __init__(self, complete: Callable[[GenerationRequest], Completion] | None = None) -> None:
+        self.complete = complete or (lambda r: Completion(f"number {r.key.integer(0, 99)}", [1, 2]))
+        self.requests: list[GenerationRequest] = []
+        self.samplings: list[Sampling] = []
+        self.forgotten: list[Hashable] = []
+
+    def generate(self, requests: Sequence[GenerationRequest], sampling: Sampling) -> list[Completion]:
+        self.requests += requests
+        self.samplings.append(sampling)
+        return [self.complete(request) for request in requests]
+
+    def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
+        self.forgotten += dialogue_ids
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": "stub"}
+
+
+BRIEF = Brief(
+    "How many eggs?",
+    (Fact("groups", "6", "there are 6 boxes"), Fact("each", "4", "each box has 4 eggs")),
+    "",
+    unit="eggs",
+)
+TALK: list[Message] = [
+    {"role": "user", "content": "how many eggs?"},
+    {"role": "assistant", "content": "How many boxes?"},
+]
+
+
+def request(conversation: Sequence[Message] = TALK, kind: Any = "math") -> UserRequest:
+    return UserRequest("d7", kind, BRIEF, Persona(politeness=0.123), conversation, NoiseKey((5,)))
+
+
+def test_it_conforms() -> None:
+    for kind in ("math", "document"):
+        assert len(check_user_simulator(PromptedUser(StubModel()), kind)) == 12  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("prompt", ["full", "compact"])
+@pytest.mark.parametrize("kind", ["math", "document"])
+def test_what_never_changes_comes_first_and_roles_are_flipped(prompt: Any, kind: Any) -> None:
+    opening, later = user_view(request((), kind), prompt), user_view(request(TALK, kind), prompt)
+    assert later[: len(opening)] == opening
+    assert [m["role"] for m in later] == ["system", "user", "assistant", "user"]
+    assert [m["content"] for m in later[2:]] == [m["content"] for m in TALK]
+    assert opening[0]["content"].endswith(brief_text(BRIEF))
+    assert "0.123" not in json.dumps(later)
+
+
+def test_one_call_with_its_own_cache_name_and_noise() -> None:
+    model = StubModel()
+    user = PromptedUser(model, sampling={"max_tokens": 9, "temperature": 0.5})
+    user.reply([request(), request(())])
+    assert model.samplings == [Sampling(9, 0.5)]
+    assert [r.dialogue_id for r in model.requests] == [("user", "d7")] * 2
+    assert model.requests[0].key == NoiseKey((5, "user"))
+    user.forget(["d7"])
+    assert model.forgotten == [("user", "d7")]
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "stop"),
+    [
+        ("it's 6 ", "it's 6", False),
+        (f"thanks {STOP_MARK} and more", "thanks", True),
+        (STOP_MARK, "", True),
+        ("", "", False),
+        ("[STOP", "[STOP", False),
+    ],
+)
+def test_the_stop_mark_ends_the_dialogue_and_is_not_said(said: str, text: str, stop: bool) -> None:
+    (reply,) = PromptedUser(StubModel(lambda _: Completion(said, [1]))).reply([request()])
+    assert (reply.text, reply.stop, reply.error) == (text, stop, None)
+    assert reply.metadata == {"tokens": 1, "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize("reason", ["error", "overflow"])
+def test_a_model_that_fails_costs_one_dialogue(reason: Any) -> None:
+    def complete(r: GenerationRequest) -> Completion:
+        return (
+            Completion("", finish_reason=reason, error="too long")
+            if len(r.messages) > 2
+            else Completion("hi")
+        )
+
+    failed, fine = PromptedUser(StubModel(complete)).reply([request(), request(())])
+    assert (failed.error, fine.error, fine.text) == ("too long", None, "hi")
+    nameless = PromptedUser(StubModel(lambda _: Completion("", finish_reason=reason)))
+    assert nameless.reply([request()])[0].error == f"language model: {reason}"
+
+
+def test_identity_tells_prompts_and_sampling_apart() -> None:
+    model = StubModel()
+    full, compact = PromptedUser(model), PromptedUser(model, "compact")
+    assert full.identity() != compact.identity()
+    assert full.identity()["prompt_hash"] != compact.identity()["prompt_hash"]
+    assert full.identity() == PromptedUser(model).identity()
+    assert full.identity() != PromptedUser(model, sampling=Sampling(3)).identity()
+
+
+def test_a_model_names_the_prompt_that_it_was_trained_on() -> None:
+    model = StubModel()
+    model.user_prompt = "compact"  # type: ignore[attr-defined]
+    assert PromptedUser(model).prompt == "compact"
+    assert PromptedUser(model, "full").prompt == "full"
+
+
+def test_a_copy_shares_the_model() -> None:
+    user = PromptedUser(StubModel())
+    assert copy.deepcopy({"simulator": user})["simulator"] is user
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown prompt 'ful': did you mean 'full'"):
+        PromptedUser(StubModel(), "ful")  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=r"user simulator 'prompted': missing a required argument: 'language_model'"
+    ):
+        simulators.build("prompted")
