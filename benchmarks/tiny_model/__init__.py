@@ -1,1 +1,1 @@
-"""Trains the tiny model that ships with the package, on generated dialogues: ``python -m benchmarks.tiny_model``."""
+"""Trains the tiny model that ships with the package: ``python -m benchmarks.tiny_model``."""

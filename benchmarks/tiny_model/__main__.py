@@ -180,7 +180,7 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate
         loss, tokens = token_loss(model, next(streams[done >= settings.hasty_from]), pad)
-        (loss / tokens).backward()
+        torch.autograd.backward(loss / tokens)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

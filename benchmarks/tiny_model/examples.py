@@ -69,7 +69,7 @@ def batches(rows: Sequence[Row], size: int, seed: int) -> Iterator[Sequence[Row]
 
 
 def token_loss(model: Any, batch: Sequence[Row], pad: int) -> tuple[torch.Tensor, int]:
-    """Summed cross-entropy (nats) of the learned tokens, and how many they are. Rows are padded on the right."""
+    """Summed cross-entropy (nats) of the learned tokens, and how many they are."""
     width = max(len(ids) for ids, _ in batch)
     ids = torch.tensor([row + [pad] * (width - len(row)) for row, _ in batch])
     mask = torch.tensor([m + [0] * (width - len(m)) for _, m in batch])[:, 1:].bool()

@@ -12,7 +12,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_number: int = 40) -> Any:
-    """A ``PreTrainedTokenizerFast`` with a chat template; whole numbers up to ``max_number`` are single tokens."""
+    """A fast tokenizer with a chat template; whole numbers up to ``max_number`` are single tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

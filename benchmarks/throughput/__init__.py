@@ -1,0 +1,1 @@
+"""What an environment step costs, and where the time goes."""
