@@ -1,4 +1,4 @@
-"""What a question about each fact of a brief would say: words with weights, kinds, and the goal's own words."""
+"""What a question about each fact of a brief would say: words with weights, kinds, and the goal's words."""
 
 import re
 from collections.abc import Sequence
@@ -30,6 +30,7 @@ _NOW, _LEFT = stems("now"), stems("left remain remaining")
 _NO_COUNT = STOP | FILLERS | stems("more other extra additional another new different of own equal equally")
 _WEEKDAYS = stems("monday tuesday wednesday thursday friday saturday sunday tomorrow today")
 _HAVE = stems("have own")
+_EMPTY = STOP - _HAVE - stems("more")
 
 
 @dataclass(slots=True)
@@ -67,7 +68,8 @@ class BriefProfile:
         closing: words with which a question is the goal itself ("left", "altogether").
         goal_each: whether the goal is an amount per thing.
         goal_counted: what the goal counts.
-        goal_only: the goal's words that no fact has.
+        goal: the goal's words.
+        goal_only: those that no fact has.
         things: what the story is about.
     """
 
@@ -76,6 +78,7 @@ class BriefProfile:
     closing: frozenset[str]
     goal_each: bool
     goal_counted: frozenset[str]
+    goal: frozenset[str]
     goal_only: frozenset[str]
     things: frozenset[str]
 
@@ -100,6 +103,7 @@ def profile(brief: Brief) -> BriefProfile:
         _closing(goal),
         goal_each,
         _counted_in_goal(goal),
+        frozenset(goal),
         frozenset(goal) - known - STOP,
         (frozenset(goal) | frozenset().union(*(fact.counted for fact in facts))) - STOP,
     )
@@ -127,7 +131,7 @@ def _amount(fact: Fact, topics: frozenset[str], named: frozenset[str], said: Seq
     for line in alike:
         for word in line:
             cues.setdefault(word, _MEANT)
-    cues.update((word, _OWN) for word in (topics | named) - ASKING - ONE)
+    cues.update((word, _OWN) for word in (topics | named) - ASKING - ONE - _EMPTY)
     each = not EACH.isdisjoint((*said, *topics, *named))
     counted = _counted(fact, said)
     price = not PRICE.isdisjoint((*said, *topics, *named)) or "$" in fact.value

@@ -161,7 +161,7 @@ CONCEPTS = (
     _concept("teacher", "who", "instructor tutor coach", "teach give lead run"),
     _concept("leader", "who", "head chair president organiser coordinator", "lead run charge organise meet"),
     _concept("owner", "who", "holder", "belong own claim finder"),
-    _concept("contact", "who", "phone telephone touch", "call contact reach reply ring notify question"),
+    _concept("contact", "who", "phone telephone touch", "call reach reply ring notify question"),
     _concept(
         "place where location venue",
         "where",
@@ -195,11 +195,14 @@ CONCEPTS = (
 AMOUNTS = tuple(
     stems(line)
     for line in (
-        "start begin beginning initial initially original originally first before already own possess possession "
+        "start begin beginning initial initially original originally first before already own "
+        "possess possession "
         "previously earlier starting outset early have hold prior",
-        "buy purchase get add more additional extra receive find pick increase collect gain acquire obtain win earn "
+        "buy purchase get add more additional extra receive find pick increase collect gain acquire "
+        "obtain win earn "
         "grow discover new another bring pluck gather fetch",
-        "give lose sell remove eat use spend decrease hand misplace donate drop consume away gift part pass receive "
+        "give lose sell remove eat use spend decrease hand misplace donate drop consume away gift "
+        "part pass receive "
         "missing sale go discard",
         "sell sale vend",
         "lose misplace missing drop",
@@ -225,11 +228,13 @@ THINGS = tuple(
 )
 EACH = stems("each per every apiece individual individually single hourly daily weekly monthly yearly")
 ONE = stems("a an one single")
-PRICE = stems("price cost costs priced pricing charge worth fee expensive")
+PRICE = stems("wage salary price cost costs priced pricing charge worth fee expensive")
 QUANTITY = stems("many much number amount quantity count total figure value sum size tally") | PRICE
 GENERIC = stems(
-    "number amount value detail information missing quantity figure fact specific data piece rest else incomplete "
-    "complete remaining anything something everything more gap blank particulars input factor include contain"
+    "number amount value detail information missing quantity figure fact specific data piece rest "
+    "else incomplete "
+    "complete remaining anything something everything more gap blank particulars input factor "
+    "include contain whole full entire"
 )
 # With these words a request is about what has not been named.
 OPEN = stems("else rest other another missing remaining more detail information fact incomplete complete")
@@ -240,71 +245,95 @@ DIFFERENCE = stems("than difference fewer less")
 ASKING = stems("how what which who where when why")
 AUXILIARIES = stems("be do have will would can could should may might shall any must")
 SAYING = stems(
-    "say tell mention give state specify provide include list know clear told see indicate sure describe name supply "
+    "say tell mention give state specify provide include list know clear told see indicate sure "
+    "describe name supply "
     "share stated spell appear"
 )
 NEGATIONS = stems("not never nowhere neither nor no without")
 REQUEST_VERBS = stems(
-    "tell say specify provide state indicate give send supply list confirm clarify share fill name mention add "
+    "tell say specify provide state indicate give send supply list confirm clarify share fill name "
+    "mention add "
     "describe remind complete include"
 )
 OPENERS = stems(
-    "and so but ok okay also well then or hi hello hey great sure thank thanks please oh hmm now next question first "
-    "alright right cool good one two three thing quick last finally plus for on at in of to by from with the a an um"
+    "and so but ok okay also well then or hi hello hey great sure thank thanks please oh hmm now "
+    "next question first "
+    "alright right cool good one two three thing quick last finally plus for on at in of to by from "
+    "with the a an um"
 )
 FILLERS = stems("also just still only really quickly perhaps maybe actually simply yet even currently kind")
 STOP = stems(
-    "a an the of to be do have it its this that there in on at for and or but so you i me my we us he she they him her "
-    "their them his can could would will please tell know what which who when where why how many much some any with if "
+    "a an the of to be do have it its this that there in on at for and or but so you i me my we us "
+    "he she they him her "
+    "their them his can could would will please tell know what which who when where why how many "
+    "much some any with if "
     "not no as by from into up out off about is total number amount then than each every one more all our"
 )
 SUBORDINATE = stems("before after if because since while once though although until unless when as")
 
 REQUESTS = Phrases(
-    "|".join(
-        f"{may} {who} {have}"
-        for may in ("may", "can", "could", "might")
-        for who in ("i", "we")
-        for have in ("have", "get", "ask", "know", "also")
-    )
-    + "|"
-    "tell me|tell us|let me know|let us know|give me|give us|send me|remind me|could you|can you|would you|will you|"
+    "may i|can i|could i|might i|can we|could we|may we|"
+    "tell me|tell us|let me know|let us know|give me|give us|send me|remind me|could you|can you|"
+    "would you|will you|"
     "do you know|do you have|do you remember|do you recall|i need|"
-    "we need|need to know|notice need|need a|need the|need your|i require|we require|i miss|i am missing|be missing|"
-    "missing|i lack|lack|i wonder|wonder|curious|want to know|like to know|love to know|like the|to know|have to ask|"
-    "must ask|ask you|ask for|ask about|absent|leave out|left out|unclear|unknown|unspecified|unstated|omit|omitted|"
-    "depend on|depends on|fill in|fill me in|fill us in|blank|care to|i would need|i would like|we would like|"
+    "we need|need to know|notice need|need a|need the|need your|i require|we require|i miss|i am "
+    "missing|be missing|"
+    "missing|i lack|lack|i wonder|wonder|curious|want to know|like to know|love to know|like the|to "
+    "know|have to ask|"
+    "must ask|ask you|ask for|ask about|absent|leave out|left out|unclear|unknown|unspecified|"
+    "unstated|omit|omitted|"
+    "depend on|depends on|fill in|fill me in|fill us in|blank|care to|i would need|i would like|we "
+    "would like|"
     "hope you can|you forget|forgot|forgotten|not sure|unsure|mind tell|how about|what about|"
-    "if you tell me|if you give me|if you can tell|once you tell|when you tell|once i know|once i have|i not have|"
-    "i do not have|we not have|we do not have|without it|without that|without the|without a|to ask|need from you|what i need|what we need|what i miss|remains unknown|needed|required"
+    "if you tell me|if you give me|if you can tell|once you tell|when you tell|once i know|once i "
+    "have|i not have|"
+    "i do not have|we not have|we do not have|without it|without that|without the|without a|to ask|"
+    "need from you|what i need|what we need|what i miss|remains unknown|needed|required"
 )
+_WORKING = "find figure add subtract multiply divide compute calculate work do take combine count use".split()
 # Talk about the talk, offers, rhetoric: never a request for a fact.
 TALK = Phrases(
-    "make sense|would you like|want me to|like me to|anything else i can|"
-    "else can i|can i help|how can i|how may i|can i do|could i help|help you|be that clear|be that ok|be that okay|"
-    "be that right|be that correct|be that fine|be this ok|be this right|be this what|be that what|be this correct|"
-    "be this fine|do that|do this look|do this sound|do this work|do this help|do it look good|do it look right|do it look ok|do these look|mind if|be it ok|be everything|do you understand|do you see|do you follow|"
+    "make sense|mean|would you like|want me to|like me to|anything else i can|"
+    "else can i|can i help|how can i|how may i|can i do|could i help|help you|be that clear|be that "
+    "ok|be that okay|"
+    "be that right|be that correct|be that fine|be this ok|be this right|be this what|be that what|"
+    "be this correct|"
+    "be this fine|do that|do this look|do this sound|do this work|do this help|do it look good|do it "
+    "look right|do it look ok|do these look|mind if|be it ok|be everything|do you understand|do you "
+    "see|do you follow|"
     "do you think|"
-    "do you agree|do you like|do you need|do you want to|do you love|do you enjoy|do you get|do you have any question|"
+    "do you agree|do you like|do you need|do you want to|do you love|do you enjoy|do you get|do you "
+    "have any question|"
     "do you have question|have question|sound good|sound ok|ready|be you sure|how be you|see why|"
-    "what do you think|how do that|how do this|how do it|if you need|if you want|if you have|next problem|next one|"
-    "what grade|which grade|let us see|let me see|let me double|let me check|let me try|be not it|any question|any change|"
+    "what do you think|how do that|how do this|how do it|if you need|if you want|if you have|next "
+    "problem|next one|"
+    "what grade|which grade|let us see|let me see|let me double|let me check|let me try|be not it|"
+    "any question|any change|"
     "any edit|let me know if|let me know when|let me know whether|let me know once|you ask|be you asking|"
-    "you want to find|feel free|do you try|have you try|what operation|which operation|happy to|glad to|you happy|"
-    "how do i|how do we|how can we|how should we|how should i|how would we|how would you|how do you|how can you|"
+    "you want to find|feel free|do you try|have you try|what operation|which operation|happy to|glad "
+    "to|you happy|"
+    "how do i|how do we|how can we|how should we|how should i|how would we|how would you|how do you|"
+    "how can you|"
     "how could we|how will we|who do not|who not|who love|who want|who like|who say|who know|why not|"
-    "what if|what a|have you see|have you ever|you need|you ready|have everything|have all|get everything|get all|that be all|thank for|"
-    "thank you for|thanks for|can you see|can you try|can you explain|can you find|could you explain|can you solve|"
-    "can you figure|you can see|as you can|you know|we know|i know|i see|you say|you tell|you give|you mention|i have the|"
-    "i have your|i get the|you already|we have the|we be tell|we be give|we have|now that|how many word|how many line|"
-    "you try|what be next|remember that|remember to|note that|to find|to get|to work|to compare|to solve|to answer|"
+    "what if|what a|have you see|have you ever|you need|you ready|have everything|have all|get "
+    "everything|get all|that be all|thank for|"
+    "thank you for|thanks for|can you see|can you try|can you explain|can you find|could you explain|"
+    "can you solve|"
+    "can you figure|you can see|as you can|you know|we know|i know|i see|you say|you tell|you give|"
+    "you mention|i have the|"
+    "i have your|i get the|you already|we have the|we be tell|we be give|we have|now that|how many "
+    "word|how many line|"
+    "you try|what be next|remember that|remember to|note that|to find|to get|to work|to compare|to "
+    "solve|to answer|"
     "to compute|to calculate|to figure|to make sure|which mean|what we|what i|"
-    "who be ready|what be you wait|where should i put|where do i put|where do you want|when do you need|be you ready|do you prefer|would you prefer|be there anything you|look for something|look for a|want to learn|want a|in search of|tired of|"
+    "who be ready|what be you wait|where should i put|where do i put|where do you want|when do you "
+    "need|be you ready|do you prefer|would you prefer|be there anything you|look for something|look "
+    "for a|want to learn|want a|in search of|tired of|"
     + "|".join(
         f"{who} {wish} to {act}"
         for who in ("i", "we", "you")
         for wish in ("need", "want", "have")
-        for act in "find figure add subtract multiply divide compute calculate work do take combine count use".split()
+        for act in _WORKING
     )
 )
 # Several words that mean one of the words above.
@@ -325,6 +354,7 @@ IDIOMS = {
         "bring along": "bring",
         "take with": "bring",
         "have with": "bring",
+        "prior to": "before",
         "go missing": "lose",
         "get lost": "lose",
         "in charge": "charge",
@@ -354,11 +384,12 @@ IDIOMS = {
 LONGEST_IDIOM = max(map(len, IDIOMS))
 # Words that judge what is already there ("is the time right?").
 JUDGING = stems(
-    "wrong right correct ok okay fine good change different prefer happy like same equal important matter sense"
+    "wrong right correct ok okay fine good change different prefer happy same equal important matter sense"
 )
 # What an agent may ask the user to do that is not telling a fact.
 DOING = stems(
-    "see try explain check read wait think imagine solve look hang print count guess believe work do show help"
+    "see try explain check read wait think imagine solve look hang print count guess believe work do "
+    "show help write make leave suggest use put begin start move draft translate"
 )
 # How an advertisement goes on after a question of its own.
 INVITING = stems("come join visit call contact meet stop drop hurry buy see then we our sign bring")

@@ -15,6 +15,7 @@ from dialogue_gym.simulators.lexicon import (
     ELSEWHERE,
     FILLERS,
     GENERIC,
+    LIGHT,
     ONE,
     OPEN,
     POINTING,
@@ -28,8 +29,13 @@ from dialogue_gym.tasks.base import Brief, Fact  # noqa: F401
 
 _WHAT = stems("what which")
 _PEOPLE = stems(
-    "people guest visitor everyone everybody buyer customer member student participant attendee friend person child"
+    "people guest visitor everyone everybody buyer customer member student participant attendee "
+    "friend person child"
 )
+_ASKS_AMOUNT = QUANTITY | EACH | stems("start begin capacity")
+_WEAK = stems("have")
+_CHOSEN = stems("who where when")
+_CARRIED = stems("bring contribute carry eat drink")
 _MANY = stems("many much")
 _COUNTS = stems("number amount quantity count total sum")
 _NAME = stem("name")
@@ -64,6 +70,8 @@ class _Match:
     names: tuple[str, ...] = ()
     closed: bool = False
     amount: bool = False
+    goal: bool = False
+    strong: bool = True
 
 
 def recognise(message: str, brief: Brief, held: Collection[str] = ()) -> Inquiry:
@@ -113,6 +121,8 @@ def _sentence(
     """The facts that a sentence asks for, and whether it asks for what is missing."""
     asking = [segment for segment in sentences[at].segments if segment.asks]
     matches = [_match(segment.words, known) for segment in asking]
+    if any(match.goal for match in matches):
+        matches = [match for match in matches if match.strong]
     names = {name for match in matches for name in match.names}
     if names:
         return names, False
@@ -123,6 +133,8 @@ def _sentence(
         names = _looking_back(sentences, at, known)
         if names:
             return names, False
+    if any(segment.numbers for segment in asking):
+        return set(), False
     if any(match.amount for match in matches):
         open_amounts = [fact.name for fact in known.facts if fact.numeric and fact.name in held]
         if len(open_amounts) == 1:
@@ -158,7 +170,7 @@ def _amounts(words: Sequence[str], known: BriefProfile, mentioned: bool) -> _Mat
     """The amounts of a word problem that a segment names."""
     asked = set(words)
     amounts = [fact for fact in known.facts if fact.numeric]
-    quantity = not QUANTITY.isdisjoint(asked)
+    quantity = not _ASKS_AMOUNT.isdisjoint(asked)
     if (
         not quantity
         and not mentioned
@@ -176,10 +188,15 @@ def _amounts(words: Sequence[str], known: BriefProfile, mentioned: bool) -> _Mat
     candidates = [fact for fact in amounts if head in fact.counted] or amounts
     names = _best(candidates, asked)
     same = not head or head in known.goal_counted
-    if same and not known.closing.isdisjoint(asked) and not _strong(candidates, asked - known.closing):
-        return _Match(closed=True)
+    strong = _strong(candidates, asked - known.closing - known.goal)
+    if quantity and same and not known.closing.isdisjoint(asked) and not strong:
+        return _Match(closed=True, goal=True)
     if names:
-        return _Match(names)
+        return _Match(names, strong=strong)
+    if not head and "much" in asked and known.goal_only.isdisjoint(asked):
+        names = tuple(fact.name for fact in amounts if "dollar" in fact.counted)
+        if len(names) == 1:
+            return _Match(names)
     if same and not known.goal_only.isdisjoint(asked):
         return _Match(closed=True)
     if head and len(candidates) == 1:
@@ -229,15 +246,17 @@ def _counted(words: Sequence[str], amounts: Sequence[Profile]) -> tuple[str, boo
 
 def _best(facts: Iterable[Profile], asked: set[str]) -> tuple[str, ...]:
     """The facts that most of the words point at."""
-    scores = {fact.name: sum(fact.cues.get(word, 0.0) for word in asked) for fact in facts}
+    scores = {
+        fact.name: sum(fact.cues.get(word, 0.0) * (0.5 if word in LIGHT else 1) for word in asked)
+        for fact in facts
+    }
     top = max(scores.values(), default=0.0)
     return tuple(name for name, score in scores.items() if score and score >= 0.75 * top)
 
 
 def _strong(facts: Iterable[Profile], asked: set[str]) -> bool:
     """Whether a fact's own verb stands there, not only a word such as "have"."""
-    weak = stems("have")
-    return any(fact.cues.get(word, 0.0) >= 0.45 for fact in facts for word in asked - weak)
+    return any(fact.cues.get(word, 0.0) >= 0.3 for fact in facts for word in asked - _WEAK - fact.counted)
 
 
 def _details(words: Sequence[str], known: BriefProfile) -> _Match:
@@ -249,9 +268,16 @@ def _details(words: Sequence[str], known: BriefProfile) -> _Match:
         return _how_many(words, known)
     if wh in ("what", "which") and _foreign(words[words.index(wh) + 1 :], known):
         return _Match(closed=True)
-    named = _named(words, known.facts)
+    facts = known.facts
+    if not wh and words[:1] and words[0] in AUXILIARIES:
+        facts = tuple(fact for fact in facts if not _CHOSEN.isdisjoint(fact.asked) or fact.numeric)
+    named = _named(words, facts)
     if named:
         return _Match(named)
+    if facts is not known.facts:
+        return _Match(
+            tuple(f.name for f in known.facts if "bring" in f.cues and not _CARRIED.isdisjoint(words))
+        )
     pointed = [fact for fact in known.facts if not wh or wh in ("how", "which") or wh in fact.asked]
     names = _best(pointed, set(words))
     return _Match(names, closed=False)
@@ -285,7 +311,7 @@ def _foreign(after: Sequence[str], known: BriefProfile) -> bool:
         or rest[0] in _LINK
         or rest[0] in GENERIC
         or rest[0] in _VAGUE_NOUNS
-        or rest[0] in POINTING | _PEOPLE
+        or rest[0] in POINTING | _PEOPLE | OPEN
     ):
         return False
     return not any(rest[0] in fact.nouns or rest[0] in fact.cues for fact in known.facts)
@@ -300,8 +326,11 @@ def _named(words: Sequence[str], facts: Sequence[Profile]) -> tuple[str, ...]:
             owners.append((i, names))
     if not owners:
         return ()
-    if len(owners) > 1 and words[owners[0][0]] == _NAME:
+    first = owners[0][0]
+    if words[first] == _NAME and len(owners) > 1:
         return owners[1][1]
+    if words[first] == _NAME and first and any(words[first - 1] in fact.value for fact in facts):
+        return ()
     last = 0
     while last + 1 < len(owners) and owners[last + 1][0] == owners[last][0] + 1:
         last += 1

@@ -34,16 +34,21 @@ _ENDS = frozenset(".?!…")
 _TITLES = frozenset(("mr", "mrs", "ms", "dr", "st"))
 _JOINTS = {"and": "and", "&": "and", "nor": "and", "plus": "and", "but": "but", "so": "but"}
 _OFFERS = {(stem(verb), who) for verb in ("shall", "should") for who in ("i", "we")}
-_IF = stems("if whether")
+_TELL_IF, _TELL_WHETHER = [stem("tell"), "me", "if"], [stem("tell"), "me", stem("whether")]
+_FOLLOWS_WHEN = AUXILIARIES | stems("on in at exactly precisely")
 _INVERTING = AUXILIARIES | ASKING
 _SHORT = 6  # words of a question that needs no verb ("apples altogether?")
 _CUT = SUBORDINATE - {"when", "as"}
 # Without any of these (or a question mark) a message asks for nothing.
 _TRIGGERS = frozenset(
-    "how what whats what's which who who's whos whose whom where where's wheres when why tell give send remind could can "
-    "would may might know need needs needed require required missing lack lacking lacks wonder wondering curious like "
-    "love ask asking absent left omitted unclear unknown unspecified unstated depends fill blank please pls plz kindly "
-    "specify provide state indicate supply list confirm clarify share name mention describe forgot forgotten sure unsure "
+    "how what whats what's which who who's whos whose whom where where's wheres when why tell give "
+    "send remind could can "
+    "would may might know need needs needed require required missing lack lacking lacks wonder "
+    "wondering curious like "
+    "love ask asking absent left omitted unclear unknown unspecified unstated depends fill blank "
+    "please pls plz kindly "
+    "specify provide state indicate supply list confirm clarify share name mention describe forgot "
+    "forgotten sure unsure "
     "not never nowhere neither nor without waht hwo wich wher mising misssing pleas".split()
 )
 
@@ -96,7 +101,8 @@ def read(message: str) -> list[Sentence]:
         >>> read("Each box has 4 eggs.")
         []
     """
-    tokens = _TOKEN.findall(message[:MAX_CHARS].lower().replace("’", "'"))
+    message = message[:MAX_CHARS].lower().replace("’", "'")
+    tokens = _TOKEN.findall(message)
     if "?" not in tokens and _TRIGGERS.isdisjoint(tokens) and "n't" not in message:
         return []
     sentences = _split(tokens)
@@ -215,9 +221,9 @@ def _opening(words: Sequence[str]) -> int:
 
 
 def _subordinate(words: Sequence[str]) -> bool:
-    if not words or words[0] not in SUBORDINATE:
+    if len(words) < 2 or words[0] not in SUBORDINATE:
         return False
-    return words[0] != "when" or not (len(words) == 1 or words[1] in AUXILIARIES)
+    return words[0] != "when" or words[1] not in _FOLLOWS_WHEN
 
 
 def _interrogative(words: Sequence[str]) -> bool:
@@ -250,12 +256,12 @@ def _verdict(words: Sequence[str]) -> tuple[tuple[int, int] | None, bool]:
 
 
 def _judges(words: Sequence[str], first: int) -> bool:
-    """ "is the time right?", "tell me if the day is wrong", "could you read it"."""
-    yes_no = words[first : first + 1] and words[first] in AUXILIARIES
-    if yes_no and words[first + 1 : first + 2] == ["you"] and words[first] != "do":
-        if words[first] == "be" or any(word in DOING for word in words[first + 2 : first + 4]):
-            return True
-    return bool(yes_no or _IF & set(words)) and not JUDGING.isdisjoint(words)
+    """Like "is the time right?", "tell me if the day is wrong", "could you read it"."""
+    verb, who = (*words[first : first + 2], "", "")[:2]
+    if verb in AUXILIARIES and who in ("you", "i", "we"):
+        return verb == "be" or any(word in DOING for word in words[first + 2 : first + 4])
+    judged = verb in ("be", "do") or words[first : first + 3] in (_TELL_IF, _TELL_WHETHER)
+    return judged and not JUDGING.isdisjoint(words) and ASKING.isdisjoint(words)
 
 
 def _talk(words: Sequence[str]) -> tuple[int, int] | None:
@@ -267,7 +273,7 @@ def _talk(words: Sequence[str]) -> tuple[int, int] | None:
 
 
 def _denial(words: Sequence[str]) -> tuple[int, int] | None:
-    """ "you have not said", "nowhere do you mention", "the price is not given"."""
+    """Like "you have not said", "nowhere do you mention", "the price is not given"."""
     for i, word in enumerate(words):
         if word in NEGATIONS:
             said = next((j for j in range(i + 1, min(i + 8, len(words))) if words[j] in SAYING), None)
@@ -279,7 +285,7 @@ def _denial(words: Sequence[str]) -> tuple[int, int] | None:
 
 
 def _imperative(words: Sequence[str]) -> tuple[int, int] | None:
-    """ "please specify ...", "number of tickets please"."""
+    """Like "please specify ...", "number of tickets please"."""
     if words and words[-1] == "please":
         return len(words) - 1, len(words)
     first = _opening(words)
