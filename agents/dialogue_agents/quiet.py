@@ -1,5 +1,6 @@
 """Keeps the chatter of transformers and TRL from people who cannot act on it."""
 
+import logging as standard_logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ def quiet() -> Iterator[None]:
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    trl = standard_logging.getLogger("trl")  # prints a whole row for each dialogue without a reward
+    trl_level = trl.level
+    trl.setLevel(standard_logging.ERROR)
     try:
         with warnings.catch_warnings():
             # TRL and transformers deprecate each other's settings
@@ -23,5 +27,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(verbosity)
+        trl.setLevel(trl_level)
         if bars:
             logging.enable_progress_bar()

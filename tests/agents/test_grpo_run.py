@@ -1,0 +1,205 @@
+"""Whole runs: repeat, resume, several processes, what is left on disk and on the screen."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dialogue_agents.grpo import progress
+from dialogue_agents.grpo.__main__ import main
+from dialogue_agents.grpo.run import last_checkpoint, run
+from dialogue_gym.logs import read_log
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal bit for bit, through dicts and lists of tensors."""
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+def optimizer(settings: Any, step: int) -> Any:
+    return torch.load(settings.out / f"checkpoint-{step}" / "optimizer.pt", weights_only=True)
+
+
+def test_same_settings_give_the_same_run(make_settings: Any) -> None:
+    first, second = make_settings("first"), make_settings("second")
+    curves = [run(settings)["curve"] for settings in (first, second)]
+    assert curves[0] == curves[1]
+    assert len(set(curves[0])) == 2
+    assert same(weights(first.out / "policy"), weights(second.out / "policy"))
+    assert not same(weights(first.out / "policy"), weights(Path(first.policy)))
+    other = make_settings("other", seed=1)
+    assert run(other)["curve"] != curves[0]
+
+
+@pytest.mark.parametrize("changes", [{}, {"updates_per_rollout": 2, "micro_batch": 4, "beta": 0.1}])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    make_settings: Any, monkeypatch: Any, changes: dict[str, Any]
+) -> None:
+    whole, killed = make_settings("whole", steps=4, **changes), make_settings("killed", steps=4, **changes)
+    updates = whole.updates_per_rollout
+    expected = run(whole)
+    with monkeypatch.context() as patch:
+        step_end = progress.Bar.on_step_end
+
+        def kill(self: Any, args: Any, state: Any, *rest: Any, **keywords: Any) -> None:
+            if state.global_step == 3 * updates:
+                raise KeyboardInterrupt
+            step_end(self, args, state, *rest, **keywords)
+
+        patch.setattr(progress.Bar, "on_step_end", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run(killed)
+    assert last_checkpoint(killed.out) == str(killed.out / f"checkpoint-{2 * updates}")
+    result = run(replace(killed, resume=True))
+    assert result["curve"] == expected["curve"]
+    assert len(result["curve"]) == 4
+    assert same(weights(killed.out / "policy"), weights(whole.out / "policy"))
+    assert same(optimizer(killed, 4 * updates), optimizer(whole, 4 * updates))
+
+
+def test_a_finished_run_can_be_made_longer(make_settings: Any) -> None:
+    whole, short = make_settings("whole", steps=4), make_settings("short", steps=2)
+    expected = run(whole)
+    run(short)
+    assert run(replace(short, steps=4, resume=True))["curve"] == expected["curve"]
+    assert same(weights(short.out / "policy"), weights(whole.out / "policy"))
+    assert run(replace(short, steps=4, resume=True))["curve"] == expected["curve"]  # nothing left to do
+
+
+def test_a_half_written_checkpoint_is_passed_over(make_settings: Any) -> None:
+    settings = make_settings(steps=2)
+    run(settings)
+    (settings.out / "checkpoint-10").mkdir()
+    assert last_checkpoint(settings.out) == str(settings.out / "checkpoint-2")
+
+
+def test_a_folder_with_a_run_is_left_alone(make_settings: Any) -> None:
+    settings = make_settings(steps=1)
+    run(settings)
+    before = (settings.out / "result.json").read_bytes()
+    with pytest.raises(FileExistsError, match=r"holds a run already; go on with --resume"):
+        run(settings)
+    with pytest.raises(ValueError, match="has other settings: groups, max_tokens; resume with those"):
+        run(replace(settings, resume=True, groups=3, max_tokens=7))
+    assert (settings.out / "result.json").read_bytes() == before
+
+
+def test_evaluations_before_and_after_are_paired(make_settings: Any, capsys: Any) -> None:
+    settings = make_settings(eval_dialogues=12, eval_split="validation", steps=3)
+    result = run(settings)
+    assert json.loads((settings.out / "result.json").read_text()) == result
+    seeds = [[o["task_seed"] for o in result[name]["outcomes"]] for name in ("before", "after")]
+    assert seeds[0] == seeds[1]
+    assert result["before"]["split"] == "validation"
+    assert result["difference"]["pairs"] == 12
+    table = progress.report(result).splitlines()
+    assert table[0].split() == ["before", "after", "after", "-", "before"]
+    assert table[1].startswith("reward ")
+    assert max(map(len, table)) <= 110
+
+
+def test_dialogues_are_logged_with_their_rollout(make_settings: Any) -> None:
+    settings = make_settings(log_dialogues=True, updates_per_rollout=2)
+    run(settings)
+    records = list(read_log(settings.out / "dialogues.jsonl"))
+    assert [r.extra["rollout"] for r in records] == [0] * 8 + [1] * 8
+
+
+def test_shuffled_rewards_keep_the_curve_and_change_the_weights(make_settings: Any) -> None:
+    plain, shuffled = (
+        make_settings("plain", steps=1),
+        make_settings("shuffled", steps=1, shuffle_rewards=True),
+    )
+    assert run(plain)["curve"] == pytest.approx(run(shuffled)["curve"])
+    assert not same(weights(plain.out / "policy"), weights(shuffled.out / "policy"))
+
+
+def test_lora_runs_and_saves_an_adapter(make_settings: Any) -> None:
+    settings = make_settings(lora_rank=4)
+    run(settings)
+    assert (settings.out / "policy" / "adapter_config.json").exists()
+
+
+def test_reward_rises(make_settings: Any) -> None:
+    settings = make_settings(
+        steps=25, groups=4, group_size=8, fail=0.02, learning_rate=1e-2, save_steps=100, scale_rewards="group"
+    )
+    curve = run(settings)["curve"]
+    assert sum(curve[-5:]) > 2 * sum(curve[:5])
+
+
+def test_the_command_prints_what_matters_and_no_warnings(policy_folder: Path, tmp_path: Path) -> None:
+    sizes = (
+        "--steps 2 --groups 2 --group-size 2 --max-turns 2 --max-tokens 4 --eval-dialogues 4 --save-steps 1"
+    )
+    command = [sys.executable, "-m", "dialogue_agents.grpo", *sizes.split(), "--cpu"]
+    command += ["--policy", str(policy_folder), "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1].startswith("reward")
+    shown = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]
+    assert all(line.startswith(("evaluation before", "GRPO", "evaluation after")) for line in shown), shown
+    assert list((tmp_path / "run").glob("**/events.out.tfevents*"))
+    assert main(["--policy", str(policy_folder), "--out", str(tmp_path / "run"), "--cpu"]) == 2
+
+
+SCRIPT = """
+import dialogue_agents.threads
+import runpy, sys, hashlib
+from pathlib import Path
+conftest, policy, out = sys.argv[1:]
+runpy.run_path(conftest)
+from dialogue_agents.grpo import run as grpo
+from dialogue_agents.grpo.settings import GRPOSettings
+kept = grpo.DialogueGRPOTrainer.train
+def train(self, **keywords):
+    kept(self, **keywords)
+    flat = b"".join(p.detach().numpy().tobytes() for p in self.model.parameters())
+    rank = self.accelerator.process_index
+    Path(out, f"rank{rank}").write_text(hashlib.sha256(flat).hexdigest())
+grpo.DialogueGRPOTrainer.train = train
+grpo.run(GRPOSettings(
+    env_kwargs='{"scorer": "letters", "simulator": {"name": "moody", "fail": 0.1}}',
+    policy=policy, out=Path(out), steps=2, groups=1, group_size=4, max_turns=3, max_tokens=6,
+    learning_rate=1e-2, cpu=True, save_steps=2, report_to="none", eval_dialogues=4, log_dialogues=True))
+"""
+
+
+def test_two_processes_make_the_update_of_one(
+    policy_folder: Path, tmp_path: Path, make_settings: Any
+) -> None:
+    script, two = tmp_path / "script.py", tmp_path / "two"
+    script.write_text(SCRIPT)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = [str(script), str(Path(__file__).parent / "conftest.py"), str(policy_folder), str(two)]
+    subprocess.run([sys.executable, *launch, *arguments], check=True, timeout=120)
+    assert (two / "rank0").read_text() == (two / "rank1").read_text()
+    settings = make_settings("one", groups=2, eval_dialogues=4, log_dialogues=True)
+    expected = run(settings)["curve"]
+    one = settings.out
+    seeds = [
+        sorted((r.task_seed, r.reply_seed) for r in read_log(out / "dialogues.jsonl")) for out in (one, two)
+    ]
+    assert seeds[0] == seeds[1]
+    curve = json.loads((two / "result.json").read_text())["curve"]
+    assert curve == pytest.approx(expected, abs=1e-6)
+    start, left, right = weights(policy_folder), weights(one / "policy"), weights(two / "policy")
+    moved = max(float((left[k] - start[k]).abs().max()) for k in start)
+    apart = max(float((left[k] - right[k]).abs().max()) for k in start)
+    assert moved > 1e-3
+    assert apart < 0.05 * moved  # sums in another order, which Adam can magnify

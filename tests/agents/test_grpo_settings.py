@@ -1,0 +1,84 @@
+"""Settings and the command line: what cannot be is said in one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dialogue_agents.command_line import parse_settings
+from dialogue_agents.grpo.__main__ import main
+from dialogue_agents.grpo.settings import GRPOSettings
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"group_size": 1}, "group_size must be at least 2"),
+        ({"groups": 3, "group_size": 4, "micro_batch": 5}, "micro_batch must divide .* = 12, got 5"),
+        ({"micro_batch": -1}, "micro_batch must be at least 0"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be at least 0"),
+        ({"credit": "turn"}, "credit must be one of episode, turn_return, got 'turn'"),
+        ({"dtype": "float16"}, "dtype must be one of"),
+        ({"report_to": "paper"}, "report_to must be one of"),
+        ({"env_kwargs": "[1]"}, "env_kwargs must be a JSON object"),
+        ({"env_kwargs": "{"}, "env_kwargs must be a JSON object"),
+    ],
+)
+def test_values_that_cannot_be(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GRPOSettings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--stepz", "3"], "--steps"),
+        (["--steps", "many"], "--steps: invalid literal for int() with base 10: 'many'"),
+        (["--steps", "0"], "steps must be at least 1, got 0"),
+        (["--credit", "turn"], "'turn'"),
+        (["--policy", "/no/such/folder"], "no policy at '/no/such/folder'"),
+        (["--env", "MathChat-v9", "--policy", "POLICY"], "MathChat"),
+        (["--resume", "--policy", "POLICY"], "nothing to resume"),
+    ],
+)
+def test_bad_command_lines_end_in_one_line(
+    arguments: list[str], message: str, capsys: Any, tmp_path: Path, policy_folder: Path
+) -> None:
+    arguments = [str(policy_folder) if a == "POLICY" else a for a in arguments]
+    assert main([*arguments, "--cpu", "--out", str(tmp_path / "run")]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert captured.out == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_command_line_reads_every_kind_of_setting() -> None:
+    settings = parse_settings(
+        GRPOSettings, "grpo", ["--steps", "7", "--credit", "turn_return", "--cpu", "--out", "there"]
+    )
+    assert (settings.steps, settings.credit, settings.cpu) == (7, "turn_return", True)
+    assert settings.out == Path("there")
+
+
+def test_help_explains_the_settings(capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert not stop.value.code
+    assert "they share task, persona and opening" in " ".join(capsys.readouterr().out.split())
+
+
+def test_bad_settings_are_refused_before_torch_is_imported() -> None:
+    code = (
+        "import sys; from dialogue_agents.grpo.__main__ import main; code = main(['--steps', '0']); "
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (2, "error: steps must be at least 1, got 0\n")
