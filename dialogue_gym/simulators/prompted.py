@@ -5,7 +5,13 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Literal
 
 from dialogue_gym.dialogue import Message
-from dialogue_gym.language_models.base import Completion, GenerationRequest, LanguageModel, Sampling
+from dialogue_gym.language_models import (
+    Completion,
+    GenerationRequest,
+    LanguageModel,
+    Sampling,
+    load_language_model,
+)
 from dialogue_gym.registry import nearest
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.base import UserReply, UserRequest, simulators
@@ -19,18 +25,20 @@ _GREETING = "Hi, how can I help?"
 
 _FULL: dict[Kind, str] = {
     "math": (
-        "You are a person who chats with an assistant because you want help with a math problem. Stay that "
-        "person: never act as the assistant, never solve the problem, never paste the problem whole.\n"
-        "Write the way people type in a chat: short, casual, little effort. Begin vaguely and leave some of the "
-        "numbers out; tell a number when the assistant asks for it. You do not know the answer. When you are "
-        f"content with the assistant's answer, or tired of waiting, say so and end the message with {STOP_MARK}\n"
+        "You are a person who chats with an assistant because you want help with a math problem. Stay "
+        "that person: never act as the assistant, never solve the problem, never paste the problem whole.\n"
+        "Write the way people type in a chat: short, casual, little effort. Begin vaguely and leave some "
+        "of the numbers out; tell a number when the assistant asks for it. You do not know the answer. When "
+        "you are content with the assistant's answer, or tired of waiting, say so and end the message with "
+        f"{STOP_MARK}\n"
     ),
     "document": (
-        "You are a person who chats with an assistant because you want a short text written. Stay that person: "
-        "never act as the assistant, never write the text yourself.\n"
-        "Write the way people type in a chat: short, casual, little effort. Begin vaguely and leave some of the "
-        "facts out; tell a fact when the assistant asks for it, and say so when a draft lacks it or has it wrong. "
-        f"When you are content with the draft, or tired of waiting, say so and end the message with {STOP_MARK}\n"
+        "You are a person who chats with an assistant because you want a short text written. Stay that "
+        "person: never act as the assistant, never write the text yourself.\n"
+        "Write the way people type in a chat: short, casual, little effort. Begin vaguely and leave some "
+        "of the facts out; tell a fact when the assistant asks for it, and say so when a draft lacks it or "
+        "has it wrong. When you are content with the draft, or tired of waiting, say so and end the message "
+        f"with {STOP_MARK}\n"
     ),
 }
 PromptStyle = Literal["full", "compact"]
@@ -43,7 +51,8 @@ class PromptedUser:
     persona is not put into the prompt: it made prompted users less like people (2603.11245).
 
     Args:
-        language_model: who speaks.
+        language_model: who speaks; an object, or what ``load_language_model`` takes ("tiny", the toy that
+            ships with the package, by default).
         prompt: "full" for instruction-tuned models; "compact", the brief alone, for models that were
             trained on it (the tiny one); None takes what the model names in ``user_prompt``, else "full".
         sampling: how to sample; a dict of ``Sampling``'s fields will do.
@@ -54,10 +63,11 @@ class PromptedUser:
 
     def __init__(
         self,
-        language_model: LanguageModel,
+        language_model: LanguageModel | str = "tiny",
         prompt: PromptStyle | None = None,
         sampling: Sampling | dict[str, Any] | None = None,
     ) -> None:
+        language_model = load_language_model(language_model)
         prompt = prompt or getattr(language_model, "user_prompt", "full")
         if prompt not in ("full", "compact"):
             raise ValueError(f"unknown prompt {prompt!r}: {nearest(str(prompt), ('full', 'compact'))}")

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-from dialogue_gym.scoring.extraction import extract_answer
 from dialogue_gym.scoring.drafts import extract_draft
+from dialogue_gym.scoring.extraction import extract_answer
 from dialogue_gym.simulators.base import UserRequest
 from dialogue_gym.simulators.personas import Persona
 from dialogue_gym.simulators.questions import Inquiry
