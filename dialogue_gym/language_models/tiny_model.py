@@ -1,7 +1,11 @@
 """The tiny model that ships with the package: a toy of less than a million parameters."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+
+from transformers.utils import logging
 
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 
@@ -17,6 +21,18 @@ def load_tiny_model() -> TransformersModel:
     It was trained on generated dialogues (``python -m benchmarks.tiny_model``) and can play the agent and
     the user of the procedural tasks, nothing else. Its figures are those of a toy.
     """
-    model = TransformersModel.from_pretrained(tiny_model_path(), device="cpu")
+    with _no_progress_bar():  # it would be the first thing that a newcomer sees
+        model = TransformersModel.from_pretrained(tiny_model_path(), device="cpu")
     model.user_prompt = "compact"  # the only prompt for users that it has seen
     return model
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
