@@ -6,16 +6,15 @@
 import dialogue_agents.threads  # noqa: F401  one thread a process, before torch is imported
 
 # isort: split
+import math
 import shutil
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import tyro
-
+from dialogue_agents.command_line import parse_settings
 from dialogue_agents.grpo.settings import GRPOSettings
 
 
@@ -35,20 +34,25 @@ class DemoSettings:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, evaluate before and after, print, draw."""
-    demo = tyro.cli(DemoSettings, prog="python -m dialogue_agents.demo", args=arguments)
+    try:
+        demo = parse_settings(DemoSettings, "python -m dialogue_agents.demo", arguments)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     started = time.monotonic()
     settings = _settings(demo)
     say = _Steps(4)
     say("loading torch, transformers and TRL")
+    from dialogue_agents.grpo.progress import report
     from dialogue_agents.grpo.run import run
 
     say(f"{demo.eval_dialogues} held-out dialogues, {demo.steps} GRPO updates, the same dialogues again")
     result = run(settings)
     say("the figures")
-    print(_report(result))
+    print(report(result))
     say("drawing the rewards")
     picture = demo.out / "rewards.png"
-    draw_curve(result["curve"], picture)
+    draw_curve([math.nan if r is None else r for r in result["curve"]], picture)
     (demo.out / "finished").touch()
     minutes = (time.monotonic() - started) / 60
     print(f"\nDone in {minutes:.1f} minutes. Curve: {picture}  policy: {demo.out / 'policy'}")
@@ -89,7 +93,8 @@ def draw_curve(rewards: Sequence[float], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    running = [sum(rewards[max(0, i - 9) : i + 1]) / len(rewards[max(0, i - 9) : i + 1]) for i in range(len(rewards))]
+    windows = [rewards[max(0, i - 9) : i + 1] for i in range(len(rewards))]
+    running = [sum(window) / len(window) for window in windows]
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     axes.plot(range(1, len(rewards) + 1), rewards, color="0.75", label="each update (sampled, T = 1)")
     axes.plot(range(1, len(rewards) + 1), running, color="C0", linewidth=2, label="mean of the last ten")
@@ -99,3 +104,7 @@ def draw_curve(rewards: Sequence[float], path: Path) -> None:
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

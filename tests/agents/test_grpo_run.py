@@ -108,6 +108,8 @@ def test_evaluations_before_and_after_are_paired(make_settings: Any, capsys: Any
     assert seeds[0] == seeds[1]
     assert result["before"]["split"] == "validation"
     assert result["difference"]["pairs"] == 12
+    rewards = [[o["reward"] for o in result[name]["outcomes"]] for name in ("before", "after")]
+    assert rewards[0] != rewards[1]
     table = progress.report(result).splitlines()
     assert table[0].split() == ["before", "after", "after", "-", "before"]
     assert table[1].startswith("reward ")
