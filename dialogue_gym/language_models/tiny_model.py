@@ -11,7 +11,7 @@ from dialogue_gym.language_models.transformers_engine import TransformersModel
 
 
 def tiny_model_path() -> Path:
-    """The folder that holds its weights, its tokenizer and ``training.json``, which says how it came about."""
+    """The folder of its weights, its tokenizer and ``training.json``, which says how it came about."""
     return Path(str(files("dialogue_gym.language_models") / "tiny"))
 
 
@@ -22,7 +22,7 @@ def load_tiny_model() -> TransformersModel:
     the user of the procedural tasks, nothing else. Its figures are those of a toy.
     """
     with _no_progress_bar():  # it would be the first thing that a newcomer sees
-        model = TransformersModel.from_pretrained(tiny_model_path(), device="cpu")
+        model = TransformersModel.from_pretrained(tiny_model_path(), device="cpu", name="tiny")
     model.user_prompt = "compact"  # the only prompt for users that it has seen
     return model
 

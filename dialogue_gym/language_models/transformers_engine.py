@@ -97,6 +97,7 @@ class TransformersModel:
         adapter: str | Path | None = None,
         max_context: int | None = None,
         device: str | None = None,
+        name: str | None = None,
     ) -> "TransformersModel":
         """Load a model and its tokenizer from a folder or a hub name; such a model can be pickled.
 
@@ -106,6 +107,7 @@ class TransformersModel:
             adapter: a PEFT adapter to load on top.
             max_context: see the class.
             device: see the class.
+            name: what ``identity`` calls it; the path if None.
 
         Raises:
             FileNotFoundError: nothing loadable there.
@@ -130,6 +132,7 @@ class TransformersModel:
             "adapter": None if adapter is None else str(adapter),
             "max_context": max_context,
             "device": device,
+            "name": name,
         }
         return self
 
@@ -193,7 +196,7 @@ class TransformersModel:
         source = self._source or {"path": str(getattr(self.model.config, "_name_or_path", ""))}
         return {
             "engine": "transformers",
-            "model": source["path"] or type(self.model).__name__,
+            "model": source.get("name") or source["path"] or type(self.model).__name__,
             "adapter": source.get("adapter"),
             "dtype": str(self._first_parameter().dtype).removeprefix("torch."),
             "parameters": sum(p.numel() for p in self.model.parameters()),

@@ -17,7 +17,8 @@ _START = (
 )
 _GAIN = (
     "buy buys bought purchase purchased purchases get got add added adds more additional extra receive "
-    "find finds found put puts change new pick picks picked increase bring collect gain acquired acquire later after"
+    "find finds found put puts change new pick picks picked increase bring collect gain acquired acquire "
+    "later after"
 )
 _LOSS = (
     "give gives gave given away lose loses lost sell sells sold take takes took out remove removed "
