@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from transformers.utils import logging
-
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 
 
@@ -29,6 +27,8 @@ def load_tiny_model() -> TransformersModel:
 
 @contextmanager
 def _no_progress_bar() -> Iterator[None]:
+    from transformers.utils import logging
+
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -45,6 +45,7 @@ _FORMS = {  # irregular forms, by what they are forms of
     "we": "we'd we've we'll we're",
     "not": "cannot cant dont didnt doesnt isnt wasnt arent havent hasnt couldnt wouldnt",
     "what": "wat whats",
+    "where": "wheres",
     "many": "mny",
     "information": "info",
 }
