@@ -45,7 +45,7 @@ class Settings:
     """Transformer blocks."""
     vocab_size: int = 1000
     """Tokenizer size, bytes and special tokens included."""
-    steps: int = 4200
+    steps: int = 5000
     """Updates."""
     batch_size: int = 32
     """Rows an update; a dialogue gives two rows, one for each side."""

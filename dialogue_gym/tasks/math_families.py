@@ -204,15 +204,47 @@ def _family(
     return Family(name, split, level, formula, goal.replace("{v}", verb), facts, unit)
 
 
+_HAS_IN_ALL = "How many {i} does {n} have in all?"
+_PER_BOX, _PER_BAG = "How many {i} are in each box?", "How many {i} are in each bag?"
+_PER_FRIEND = "How many {i} does each friend get?"
+_EACH_ONE = FactTemplate(
+    "each",
+    "b",
+    "each one costs {b} dollars",
+    "each one costs some dollars",
+    "How many dollars does each one cost?",
+    _PRICE,
+)
+_MAKES_ROWS, _HAS_ROWS = _groups("makes", "make", "rows"), _groups("has", "have", "rows")
+_BUYS_BAGS, _MAKES_BAGS = _groups("buys", "buy", "bags"), _groups("makes", "make", "bags")
+_HAS_BAGS, _BUYS_BOXES = _groups("has", "have", "bags"), _groups("buys", "buy", "boxes")
+# third and fourth facts of longer stories
+_THEN_FINDS = _does("finds", "find", slot="c", name="gain", more=True)
+_THEN_GIVES = _does("gives away", "give away", slot="c", name="loss")
+_THEN_LOSES, _THEN_SELLS = (
+    _does(v, b, slot="c", name="loss") for v, b in (("loses", "lose"), ("sells", "sell"))
+)
+
+
+def _last(verb: str, base: str, name: str, more: bool = False) -> FactTemplate:
+    return _does(verb, base, slot="d", name=name, more=more)
+
+
 FAMILIES: tuple[Family, ...] = (
     # one step: gaining
     _family("gain.buy", "train", 1, "a+b", _NOW, (_has(), _BUYS)),
     _family("gain.find", "train", 1, "a+b", _NOW, (_has(), _FINDS)),
     _family("gain.basket", "train", 1, "a+b", "How many {i} are in the basket now?", (_BASKET, _PUTS_IN)),
     _family("gain.sell_day", "train", 1, "a+b", _IN_ALL, _pair("sells", "sell", _DAY), "sell"),
+    _family("gain.make_day", "train", 1, "a+b", _IN_ALL, _pair("makes", "make", _DAY), "make"),
+    _family("gain.buy_day", "train", 1, "a+b", _IN_ALL, _pair("buys", "buy", _DAY), "buy"),
     _family("gain.pick_week", "train", 1, "a+b", _IN_ALL, _pair("picks", "pick", _WEEK), "pick"),
+    _family("gain.sell_week", "train", 1, "a+b", _IN_ALL, _pair("sells", "sell", _WEEK), "sell"),
+    _family("gain.find_week", "train", 1, "a+b", _IN_ALL, _pair("finds", "find", _WEEK), "find"),
     _family("gain.owners", "train", 1, "a+b", _TOGETHER, _OWNERS),
     _family("gain.make_two", "train", 1, "a+b", _TOGETHER, _pair("makes", "make", ("", ""), "nm"), "make"),
+    _family("gain.find_two", "train", 1, "a+b", _TOGETHER, _pair("finds", "find", ("", ""), "nm"), "find"),
+    _family("gain.buy_two", "train", 1, "a+b", _TOGETHER, _pair("buys", "buy", ("", ""), "nm"), "buy"),
     _family("gain.pick", "validation", 1, "a+b", _NOW, (_has(), _PICKS)),
     _family("gain.pick_two", "test", 1, "a+b", _TOGETHER, _pair("picks", "pick", ("", ""), "nm"), "pick"),
     _family("gain.find_day", "test", 1, "a+b", _IN_ALL, _pair("finds", "find", _DAY), "find"),
@@ -222,145 +254,53 @@ FAMILIES: tuple[Family, ...] = (
     _family("loss.sell", "train", 1, "a-b", _LEFT, (_has(), _SELLS)),
     _family("loss.basket", "train", 1, "a-b", "How many {i} are left in the basket?", (_BASKET, _TAKES_OUT)),
     _family("loss.pick_use", "train", 1, "a-b", _LEFT, (_start("picks", "pick"), _USES)),
+    _family("loss.pick_lose", "train", 1, "a-b", _LEFT, (_start("picks", "pick"), _LOSES)),
+    _family("loss.find_use", "train", 1, "a-b", _LEFT, (_start("finds", "find"), _USES)),
+    _family("loss.buy_give", "train", 1, "a-b", _LEFT, (_start("buys", "buy"), _GIVES)),
+    _family("loss.make_sell", "train", 1, "a-b", _LEFT, (_start("makes", "make"), _SELLS)),
+    _family("loss.make_give", "train", 1, "a-b", _LEFT, (_start("makes", "make"), _GIVES)),
     _family("loss.buy_lose", "validation", 1, "a-b", _LEFT, (_start("buys", "buy"), _LOSES)),
     _family("loss.pick_give", "test", 1, "a-b", _LEFT, (_start("picks", "pick"), _GIVES)),
     _family("loss.find_sell", "test", 1, "a-b", _LEFT, (_start("finds", "find"), _SELLS)),
     _family("compare.owners", "train", 1, "a-b", _MORE_THAN, _OWNERS),
     _family("compare.sell", "train", 1, "a-b", _MORE_THAN, _pair("sells", "sell", ("", ""), "nm"), "sell"),
+    _family("compare.make", "train", 1, "a-b", _MORE_THAN, _pair("makes", "make", ("", ""), "nm"), "make"),
+    _family("compare.find", "train", 1, "a-b", _MORE_THAN, _pair("finds", "find", ("", ""), "nm"), "find"),
     _family("compare.pick", "test", 1, "a-b", _MORE_THAN, _pair("picks", "pick", ("", ""), "nm"), "pick"),
     # one step: groups
-    _family("times.boxes", "train", 1, "a*b", "How many {i} does {n} have in all?", (_BOXES, _IN_EACH_BOX)),
-    _family("times.bags", "train", 1, "a*b", _IN_ALL, (_groups("buys", "buy", "bags"), _EACH_BAG), "buy"),
-    _family("times.rows", "train", 1, "a*b", _IN_ALL, (_groups("makes", "make", "rows"), _EACH_ROW), "make"),
+    _family("times.boxes", "train", 1, "a*b", _HAS_IN_ALL, (_BOXES, _IN_EACH_BOX)),
+    _family("times.has_bags", "train", 1, "a*b", _HAS_IN_ALL, (_HAS_BAGS, _EACH_BAG)),
+    _family("times.buy_boxes", "train", 1, "a*b", _IN_ALL, (_BUYS_BOXES, _IN_EACH_BOX), "buy"),
+    _family("times.bags", "train", 1, "a*b", _IN_ALL, (_BUYS_BAGS, _EACH_BAG), "buy"),
+    _family("times.rows", "train", 1, "a*b", _IN_ALL, (_MAKES_ROWS, _EACH_ROW), "make"),
     _family(
         "times.price",
         "train",
         1,
         "a*b",
         "How many dollars does {n} pay?",
-        (
-            _does("buys", "buy", slot="a", name="groups"),
-            FactTemplate(
-                "each",
-                "b",
-                "each one costs {b} dollars",
-                "each one costs some dollars",
-                "How many dollars does each one cost?",
-                _PRICE,
-            ),
-        ),
+        (_does("buys", "buy", slot="a", name="groups"), _EACH_ONE),
         unit="dollars",
     ),
-    _family(
-        "times.has_rows",
-        "validation",
-        1,
-        "a*b",
-        "How many {i} does {n} have in all?",
-        (_groups("has", "have", "rows"), _EACH_ROW),
-    ),
-    _family(
-        "times.makes_bags", "test", 1, "a*b", _IN_ALL, (_groups("makes", "make", "bags"), _EACH_BAG), "make"
-    ),
+    _family("times.has_rows", "validation", 1, "a*b", _HAS_IN_ALL, (_HAS_ROWS, _EACH_ROW)),
+    _family("times.makes_bags", "test", 1, "a*b", _IN_ALL, (_MAKES_BAGS, _EACH_BAG), "make"),
     # one step: sharing
-    _family(
-        "share.friends",
-        "train",
-        1,
-        "a/b",
-        "How many {i} does each friend get?",
-        (_has(name="start"), _FRIENDS),
-    ),
-    _family("share.boxes", "train", 1, "a/b", "How many {i} are in each box?", (_has(), _into("boxes"))),
-    _family(
-        "share.pick_bags",
-        "train",
-        1,
-        "a/b",
-        "How many {i} are in each bag?",
-        (_start("picks", "pick"), _into("bags")),
-    ),
-    _family(
-        "share.buy_bags",
-        "validation",
-        1,
-        "a/b",
-        "How many {i} are in each bag?",
-        (_start("buys", "buy"), _into("bags")),
-    ),
-    _family(
-        "share.pick_friends",
-        "test",
-        1,
-        "a/b",
-        "How many {i} does each friend get?",
-        (_start("picks", "pick"), _FRIENDS),
-    ),
+    _family("share.friends", "train", 1, "a/b", _PER_FRIEND, (_has(), _FRIENDS)),
+    _family("share.buy_friends", "train", 1, "a/b", _PER_FRIEND, (_start("buys", "buy"), _FRIENDS)),
+    _family("share.boxes", "train", 1, "a/b", _PER_BOX, (_has(), _into("boxes"))),
+    _family("share.make_boxes", "train", 1, "a/b", _PER_BOX, (_start("makes", "make"), _into("boxes"))),
+    _family("share.pick_bags", "train", 1, "a/b", _PER_BAG, (_start("picks", "pick"), _into("bags"))),
+    _family("share.find_bags", "train", 1, "a/b", _PER_BAG, (_start("finds", "find"), _into("bags"))),
+    _family("share.buy_bags", "validation", 1, "a/b", _PER_BAG, (_start("buys", "buy"), _into("bags"))),
+    _family("share.pick_friends", "test", 1, "a/b", _PER_FRIEND, (_start("picks", "pick"), _FRIENDS)),
     # two steps
-    _family(
-        "two.buy_give",
-        "train",
-        2,
-        "a+b-c",
-        _LEFT,
-        (_has(), _BUYS, _does("gives away", "give away", slot="c", name="loss")),
-    ),
-    _family(
-        "two.lose_find",
-        "train",
-        2,
-        "a-b+c",
-        _NOW,
-        (_has(), _LOSES, _does("finds", "find", slot="c", name="gain", more=True)),
-    ),
-    _family(
-        "two.boxes_more",
-        "train",
-        2,
-        "a*b+c",
-        "How many {i} does {n} have in all?",
-        (_BOXES, _IN_EACH_BOX, _does("finds", "find", slot="c", name="gain", more=True)),
-    ),
-    _family(
-        "two.bags_lose",
-        "train",
-        2,
-        "a*b-c",
-        _LEFT,
-        (_groups("buys", "buy", "bags"), _EACH_BAG, _does("loses", "lose", slot="c", name="loss")),
-    ),
-    _family(
-        "two.rows_give",
-        "validation",
-        2,
-        "a*b-c",
-        _LEFT,
-        (
-            _groups("makes", "make", "rows"),
-            _EACH_ROW,
-            _does("gives away", "give away", slot="c", name="loss"),
-        ),
-    ),
-    _family(
-        "two.find_sell",
-        "test",
-        2,
-        "a+b-c",
-        _LEFT,
-        (_has(), _FINDS, _does("sells", "sell", slot="c", name="loss")),
-    ),
-    _family(
-        "two.rows_more",
-        "test",
-        2,
-        "a*b+c",
-        "How many {i} does {n} have in all?",
-        (
-            _groups("makes", "make", "rows"),
-            _EACH_ROW,
-            _does("finds", "find", slot="c", name="gain", more=True),
-        ),
-    ),
+    _family("two.buy_give", "train", 2, "a+b-c", _LEFT, (_has(), _BUYS, _THEN_GIVES)),
+    _family("two.lose_find", "train", 2, "a-b+c", _NOW, (_has(), _LOSES, _THEN_FINDS)),
+    _family("two.boxes_more", "train", 2, "a*b+c", _HAS_IN_ALL, (_BOXES, _IN_EACH_BOX, _THEN_FINDS)),
+    _family("two.bags_lose", "train", 2, "a*b-c", _LEFT, (_BUYS_BAGS, _EACH_BAG, _THEN_LOSES)),
+    _family("two.rows_give", "validation", 2, "a*b-c", _LEFT, (_MAKES_ROWS, _EACH_ROW, _THEN_GIVES)),
+    _family("two.find_sell", "test", 2, "a+b-c", _LEFT, (_has(), _FINDS, _THEN_SELLS)),
+    _family("two.rows_more", "test", 2, "a*b+c", _HAS_IN_ALL, (_MAKES_ROWS, _EACH_ROW, _THEN_FINDS)),
     # three steps
     _family(
         "three.boxes",
@@ -368,12 +308,7 @@ FAMILIES: tuple[Family, ...] = (
         3,
         "a*b+c-d",
         _LEFT,
-        (
-            _BOXES,
-            _IN_EACH_BOX,
-            _does("finds", "find", slot="c", name="gain", more=True),
-            _does("sells", "sell", slot="d", name="loss"),
-        ),
+        (_BOXES, _IN_EACH_BOX, _THEN_FINDS, _last("sells", "sell", "loss")),
     ),
     _family(
         "three.has",
@@ -381,12 +316,7 @@ FAMILIES: tuple[Family, ...] = (
         3,
         "a+b-c-d",
         _LEFT,
-        (
-            _has(),
-            _BUYS,
-            _does("loses", "lose", slot="c", name="loss"),
-            _does("gives away", "give away", slot="d", name="gift"),
-        ),
+        (_has(), _BUYS, _THEN_LOSES, _last("gives away", "give away", "gift")),
     ),
     _family(
         "three.bags",
@@ -394,12 +324,7 @@ FAMILIES: tuple[Family, ...] = (
         3,
         "a*b-c-d",
         _LEFT,
-        (
-            _groups("buys", "buy", "bags"),
-            _EACH_BAG,
-            _does("loses", "lose", slot="c", name="loss"),
-            _does("sells", "sell", slot="d", name="sale"),
-        ),
+        (_BUYS_BAGS, _EACH_BAG, _THEN_LOSES, _last("sells", "sell", "sale")),
     ),
     _family(
         "three.rows",
@@ -407,11 +332,6 @@ FAMILIES: tuple[Family, ...] = (
         3,
         "a*b-c+d",
         _LEFT,
-        (
-            _groups("makes", "make", "rows"),
-            _EACH_ROW,
-            _does("gives away", "give away", slot="c", name="loss"),
-            _does("finds", "find", slot="d", name="gain", more=True),
-        ),
+        (_MAKES_ROWS, _EACH_ROW, _THEN_GIVES, _last("finds", "find", "gain", more=True)),
     ),
 )
