@@ -135,7 +135,5 @@ def test_a_copy_shares_the_model() -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown prompt 'ful': did you mean 'full'"):
         PromptedUser(StubModel(), "ful")  # type: ignore[arg-type]
-    with pytest.raises(
-        ValueError, match=r"user simulator 'prompted': missing a required argument: 'language_model'"
-    ):
-        simulators.build("prompted")
+    with pytest.raises(ValueError, match="unknown language model 'tinny': did you mean 'tiny'"):
+        simulators.build({"name": "prompted", "language_model": "tinny"})
