@@ -16,6 +16,7 @@ from dialogue_gym.simulators.lexicon import (
     FILLERS,
     GENERIC,
     LIGHT,
+    NEGATIONS,
     ONE,
     OPEN,
     POINTING,
@@ -33,7 +34,9 @@ _PEOPLE = stems(
     "friend person child"
 )
 _ASKS_AMOUNT = QUANTITY | EACH | stems("start begin capacity")
+_NUMERALS = stems("one two three four")
 _WEAK = stems("have")
+_PASSIVE = ("have", "be")
 _CHOSEN = stems("who where when")
 _CARRIED = stems("bring contribute carry eat drink")
 _MANY = stems("many much")
@@ -146,7 +149,7 @@ def _sentence(
 
 def _points_back(words: set[str]) -> bool:
     """Whether the words have no content of their own, so that they are about what was said before."""
-    return not words - STOP - POINTING - GENERIC - QUANTITY - _LINK - _TEXT
+    return not words - STOP - POINTING - NEGATIONS - _NUMERALS - GENERIC - QUANTITY - _LINK - _TEXT
 
 
 def _looking_back(sentences: Sequence[Sentence], at: int, known: BriefProfile) -> set[str]:
@@ -168,6 +171,8 @@ def _match(words: Sequence[str], known: BriefProfile, mentioned: bool = False) -
 
 def _amounts(words: Sequence[str], known: BriefProfile, mentioned: bool) -> _Match:
     """The amounts of a word problem that a segment names."""
+    # in "has been given" it owns nothing
+    words = [word for i, word in enumerate(words) if tuple(words[i : i + 2]) != _PASSIVE]
     asked = set(words)
     amounts = [fact for fact in known.facts if fact.numeric]
     quantity = not _ASKS_AMOUNT.isdisjoint(asked)
@@ -285,7 +290,8 @@ def _details(words: Sequence[str], known: BriefProfile) -> _Match:
 
 def _by_question_word(wh: str, words: Sequence[str], known: BriefProfile) -> _Match:
     facts = [fact for fact in known.facts if wh in fact.asked]
-    if not facts or not ELSEWHERE[wh].isdisjoint(words):
+    values = {word for fact in facts for word in fact.value}
+    if not facts or not (ELSEWHERE[wh] - values).isdisjoint(words):
         return _Match(closed=True)
     if len(facts) > 1 and wh != "when":
         facts = [fact for fact in facts if fact.name in _best(facts, set(words))] or facts
