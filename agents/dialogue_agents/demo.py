@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     started = time.monotonic()
     settings = _settings(demo)
-    say = _Steps(4)
+    say = _Steps(5)
     say("loading torch, transformers and TRL")
     from dialogue_agents.grpo.progress import report
     from dialogue_agents.grpo.run import run
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = run(settings)
     say("the figures")
     print(report(result))
+    say("one task that the user did not tell in full, before and after training")
+    print(before_and_after(demo.out))
     say("drawing the rewards")
     picture = demo.out / "rewards.png"
     draw_curve([math.nan if r is None else r for r in result["curve"]], picture)
@@ -84,6 +86,17 @@ def _settings(demo: DemoSettings) -> GRPOSettings:
         save_steps=20,
         resume=(demo.out / "settings.json").exists(),
     )
+
+
+def before_and_after(out: Path) -> str:
+    """Two transcripts of one task: the first that training turned from wrong to right by asking."""
+    from dialogue_gym.logs import read_log
+    from dialogue_gym.rollout import asked_for_held, show
+
+    pairs = list(zip(read_log(out / "before.jsonl"), read_log(out / "after.jsonl"), strict=True))
+    gains = [((b.reward or 0) < (a.reward or 0)) + bool(asked_for_held(a)) for b, a in pairs]
+    before, after = pairs[gains.index(max(gains))]
+    return f"--- before\n{show(before)}\n\n--- after\n{show(after)}"
 
 
 def draw_curve(rewards: Sequence[float], path: Path) -> None:

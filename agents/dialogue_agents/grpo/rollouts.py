@@ -16,7 +16,7 @@ from dialogue_gym.seeding import NoiseKey
 
 
 def load_user_model(settings: GRPOSettings) -> LanguageModel | None:
-    """The language model of the user, once for all environments of a run; None where none is asked for.
+    """The language model of the training user, once for a run; None where none is asked for.
 
     Raises:
         ValueError: an unknown name.
@@ -28,21 +28,35 @@ def load_user_model(settings: GRPOSettings) -> LanguageModel | None:
 
 
 def make_env(
-    settings: GRPOSettings, num_envs: int, split: str, user_model: LanguageModel | None = None
+    settings: GRPOSettings,
+    num_envs: int,
+    split: str,
+    user_model: LanguageModel | None = None,
+    simulator: str | None = None,
 ) -> DialogueVectorEnv:
     """A vector environment for ``play``.
+
+    Args:
+        settings: of the run.
+        num_envs: rows.
+        split: of the tasks.
+        user_model: language model of the user, where the simulator needs one.
+        simulator: who plays the user; that of training if None.
 
     Raises:
         ValueError: names and keywords that there are not.
     """
     keywords: dict[str, Any] = {
-        "simulator": settings.simulator,
+        "simulator": simulator or settings.simulator,
         "max_turns": settings.max_turns,
         "split": split,
     }
-    keywords |= json.loads(settings.env_kwargs)
+    given = json.loads(settings.env_kwargs)
     if user_model is not None:
-        keywords["language_model"] = user_model
+        given["language_model"] = user_model
+    if keywords["simulator"] != settings.simulator:  # what was given is for the training user
+        given = {name: value for name, value in given.items() if name not in ("simulator", "language_model")}
+    keywords |= given
     try:
         env: Any = gym.make_vec(settings.env, num_envs=num_envs, autoreset_mode="Disabled", **keywords)
     except (gym.error.Error, TypeError) as error:

@@ -133,17 +133,25 @@ def evaluate_model(
         model: the policy.
         codec: of its tokenizer.
         user_model: language model of the user, where the simulator needs one.
-        what: name of the progress bar; None for no bar.
+        what: name of the progress bar and of the log in ``out``; None for neither.
     """
-    policy = LanguageModelPolicy(
-        TransformersModel(model, codec), Sampling(settings.max_tokens, settings.temperature)
-    )
-    count = settings.eval_dialogues
+    sampling = Sampling(settings.max_tokens, settings.temperature)
+    policy = LanguageModelPolicy(TransformersModel(model, codec), sampling)
+    count, log = settings.eval_dialogues, settings.out / f"{what}.jsonl"
+    rows = min(count, EVALUATION_BATCH)
+    if what is not None:
+        log.unlink(missing_ok=True)  # left half done by a run that was killed
     with (
-        closing(make_env(settings, min(count, EVALUATION_BATCH), settings.eval_split, user_model)) as env,
-        evaluation_bar(count, what or "", disable=what is None) as bar,
+        closing(make_env(settings, rows, settings.eval_split, user_model, settings.eval_simulator)) as env,
+        evaluation_bar(count, f"evaluation {what}", disable=what is None) as bar,
     ):
-        return evaluate(env, policy, count, seed=EVALUATION_SEED, on_dialogue=lambda _: bar.update())
+
+        def keep(trajectory: Trajectory) -> None:
+            bar.update()
+            if what is not None:
+                append(log, [trajectory.record])
+
+        return evaluate(env, policy, count, seed=EVALUATION_SEED, on_dialogue=keep)
 
 
 def run(settings: GRPOSettings) -> dict[str, Any]:
@@ -206,8 +214,7 @@ class _Run:
     def _evaluate(self, what: str) -> Evaluation:
         """On every process the same, which costs no more time than waiting for the first would."""
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        name = f"evaluation {what}" if self.first else None
-        return evaluate_model(self.settings, model, self.codec, self.user_model, name)
+        return evaluate_model(self.settings, model, self.codec, self.user_model, what if self.first else None)
 
     def _keep(self, result: dict[str, Any]) -> None:
         if self.first:

@@ -29,7 +29,7 @@ class GRPOSettings:
     """Folder for checkpoints, metrics, settings and the evaluation."""
     seed: int = 0
     """Seeds tasks, users, sampling and the trainer."""
-    steps: int = 120
+    steps: int = 100
     """Rollouts, each of fresh dialogues; also updates where each is used once. May be raised on resume."""
     groups: int = 16
     """Tasks an update (per process)."""
@@ -43,7 +43,7 @@ class GRPOSettings:
     """Tokens per message."""
     temperature: float = 1.0
     """Sampling temperature of the policy while training."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     """AdamW, constant, no weight decay."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm."""
@@ -72,7 +72,9 @@ class GRPOSettings:
     report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"
     """Where TRL sends its metrics: "tensorboard", "trackio", "wandb" or "none"."""
     eval_dialogues: int = 300
-    """Held-out dialogues before and after training; 0 for none."""
+    """Dialogues before and after training, logged to ``before.jsonl`` and ``after.jsonl``; 0 for none."""
+    eval_simulator: str = "scripted"
+    """Who plays the user in them: the reference user, whoever the policy was trained with."""
     eval_split: Literal["train", "validation", "test"] = "test"
     """Split of these dialogues."""
     log_dialogues: bool = False
