@@ -249,7 +249,7 @@ def test_a_fault_ends_its_own_dialogue_only(parts, caplog, seed, script, fault):
     reason = "simulator_timeout" if fault == "late" else "simulator_failure"
     for row in range(5):
         good, bad = clean.record(row), faulty.record(row)
-        if bad.end_reason == reason:
+        if bad.end_reason == reason and bad != good:  # a user may also fail by itself, in both
             assert good.messages[: len(bad.messages)] == bad.messages
             assert bad.reward is None
             assert bad.extra["failure"]
@@ -273,11 +273,9 @@ def test_stopping_and_going_on_is_never_having_stopped(parts, seed, script, k, a
 
     env = parts.single(max_turns=5)
     env.reset(seed=seed)
-    over = False
     for step in range(k):
-        _, _, terminated, truncated, _ = env.step(said(script, 0, step))
-        over = over or terminated or truncated
-    if over:
+        env.step(said(script, 0, step))
+    if env.record().end_reason is not None:  # over, by the opening already perhaps
         return
     saved = json.loads(json.dumps(asdict(env.record())))
     if agent_last and k:
