@@ -93,7 +93,6 @@ def test_our_vector_env_is_the_synchronous_one_of_gymnasium(env_id):
         ({"simulatr": "scripted"}, "has no keyword 'simulatr': did you mean 'simulator'"),
         ({"simulator": "scriptd"}, "unknown user simulator 'scriptd': did you mean 'scripted'"),
         ({"simulator": {"name": "scripted", "mod": 1}}, "no option 'mod'"),
-        ({"simulator": "prompted"}, "'prompted': missing a required argument: 'language_model'"),
         ({"simulator": StubUser(), "language_model": "tiny"}, "simulator object"),
         ({"simulator": "prompted", "language_model": "tinny"}, "language model 'tinny': did you mean 'tiny'"),
         ({"simulator": "scripted", "language_model": object()}, "'scripted' has no option 'language_model'"),

@@ -8,7 +8,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.scoring.base import Score
 from dialogue_gym.simulators.base import UserReply
-from tests.envs.conftest import STUBS, StubUser
+from tests.envs.conftest import SIMULATORS, STUBS, StubUser
 
 
 class ScriptedStops(StubUser):
@@ -77,6 +77,28 @@ def test_statistics_are_those_of_the_records(mode):
     assert len(turns) > 10
     assert list(env.length_queue) == turns
     assert list(env.return_queue) == rewards
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep", "Disabled"])
+@pytest.mark.parametrize("parts", SIMULATORS[2:], ids=lambda parts: parts.name)
+def test_statistics_with_the_scripted_user(parts, mode):
+    env = RecordEpisodeStatistics(parts.vector(4, autoreset_mode=mode, max_turns=4))
+    env.reset(seed=1)
+    lines = ["The answer is 12.", "How many are there?", "Draft: closed on Monday"]
+    turns, rewards = [], []
+    for step in range(16):
+        actions = [lines[(row + step) % 3] for row in range(4)]
+        *_, terminated, truncated, _ = env.step(actions)
+        over = terminated | truncated
+        for row in np.flatnonzero(over):
+            record = env.unwrapped.record(int(row), finished=True)
+            turns.append(sum(m["role"] == "assistant" for m in record.messages))
+            rewards.append(record.reward)
+        if mode == "Disabled" and over.any():
+            env.reset(options={"reset_mask": over})
+    assert len(turns) > 8
+    assert list(env.length_queue) == turns
+    assert list(env.return_queue) == pytest.approx(rewards)
 
 
 def test_statistics_with_partial_resets():
