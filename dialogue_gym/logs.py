@@ -162,6 +162,8 @@ def _ends_whole(file: FileIO) -> bool:
 
 
 def _line(record: DialogueRecord, where: str) -> bytes:
+    if not isinstance(record, DialogueRecord):
+        raise ValueError(f"{where}: is of type {type(record).__name__}, should be a DialogueRecord")
     parts = [f'"schema_version":{SCHEMA_VERSION}']
     for name in _FIELDS:
         value = getattr(record, name)

@@ -297,3 +297,8 @@ def test_processes_can_share_a_log(tmp_path: Path) -> None:
     assert [process.wait() for process in processes] == [0, 0]
     read = [(r.task_seed, r.reply_seed) for r in read_log(path)]
     assert sorted(read) == [(who, i) for who in range(2) for i in range(40)]
+
+
+def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="record 0 to append: is of type dict, should be a DialogueRecord"):
+        append(tmp_path / "log.jsonl", [asdict(record())])  # type: ignore[list-item]

@@ -3,8 +3,10 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.simulators.base import UserReply, UserRequest, UserSimulator
@@ -71,14 +73,13 @@ def _call(
 def _checked(reply: Any) -> UserReply | Exception:
     if not isinstance(reply, UserReply):
         return TypeError(f"expected a UserReply, got {type(reply).__name__}")
-    text: Any = reply.text
-    metadata: Any = reply.metadata
-    if reply.error is not None or (isinstance(text, str) and isinstance(metadata, dict)):
-        return reply
-    return TypeError(
-        "a UserReply needs a str text and a dict metadata, "
-        f"got {type(text).__name__} and {type(metadata).__name__}"
-    )
+    if reply.error is not None:
+        return replace(reply, error=str(reply.error))
+    for name, kinds in (("text", (str,)), ("stop", (bool, np.bool_)), ("metadata", (dict,))):
+        value = getattr(reply, name)
+        if not isinstance(value, kinds):
+            return TypeError(f"a UserReply needs a {kinds[0].__name__} {name}, got {type(value).__name__}")
+    return reply
 
 
 def _settle(outcome: UserReply | Exception) -> UserReply | Failure:

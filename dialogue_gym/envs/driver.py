@@ -154,11 +154,11 @@ class Driver:
 
     def abort(self, rows: Iterable[int], reason: EndReason, detail: str) -> None:
         """End these dialogues unscored; those that are over stay as they ended."""
-        if reason.scored:
+        if EndReason(reason).scored:
             raise ValueError(f"{reason.value!r} is a scored end; abort with one that is not")
         running = [d for row in rows if (d := self.row(row)).end_reason is None]
         for dialogue in running:
-            dialogue.end_reason, dialogue.failure = reason, detail
+            dialogue.end_reason, dialogue.failure = EndReason(reason), detail
         self._forget(running)
 
     def score(self, row: int) -> Score:
@@ -246,7 +246,10 @@ class Driver:
     def _forget(self, dialogues: Iterable[Dialogue]) -> None:
         ids = [dialogue.id for dialogue in dialogues]
         if ids:
-            self.parts.simulator.forget(ids)
+            try:
+                self.parts.simulator.forget(ids)
+            except Exception as error:  # forgetting only frees memory: no dialogue may end over it
+                logger.warning("user simulator: forget() raised %s", type(error).__name__)
 
 
 def _text(action: Any, row: int) -> str:

@@ -1,5 +1,6 @@
 """From constructor keywords to the parts of an environment."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -14,6 +15,7 @@ from dialogue_gym.simulators.base import UserSimulator, simulators
 from dialogue_gym.tasks.base import Kind, TaskSource, check_split, task_sources
 
 DEFAULT_SCORERS: dict[Kind, str] = {"math": "answer", "document": "facts_and_bleu"}
+RENDER_MODES = ("ansi", "human")
 ENV_IDS: dict[Kind, str] = {"math": "MathChat-v0", "document": "DocEditChat-v0"}
 
 
@@ -78,6 +80,9 @@ def build_parts(kind: Kind, where: str, also: tuple[str, ...], keywords: EnvKeyw
     for name in keywords:
         if name not in valid:
             raise ValueError(f"{where} has no keyword {name!r}: {nearest(name, valid)}")
+    render_mode = keywords.get("render_mode")
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise ValueError(f"unknown render_mode {render_mode!r}: {nearest(str(render_mode), RENDER_MODES)}")
     parts = Parts(
         kind=kind,
         simulator=build_simulator(keywords.get("simulator", "scripted"), keywords.get("language_model")),
@@ -139,5 +144,11 @@ def _check(parts: Parts, where: str) -> None:
     check_split(parts.split)
     if parts.observe not in ("all", "new"):
         raise ValueError(f"{where}: observe must be 'all' or 'new', got {parts.observe!r}")
-    if parts.deadline_s is not None and not parts.deadline_s > 0:
-        raise ValueError(f"{where}: deadline_s must be a positive number or None, got {parts.deadline_s!r}")
+    deadline = parts.deadline_s
+    if deadline is not None and not (
+        isinstance(deadline, int | float) and 0 < deadline <= threading.TIMEOUT_MAX
+    ):
+        raise ValueError(
+            f"{where}: deadline_s must be a positive number of seconds, at most {threading.TIMEOUT_MAX:g}, "
+            f"or None, got {deadline!r}"
+        )

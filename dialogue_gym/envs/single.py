@@ -7,13 +7,12 @@ import gymnasium as gym
 from dialogue_gym.dialogue import EndReason, Message
 from dialogue_gym.envs.driver import Driver
 from dialogue_gym.envs.laboratory import Laboratory
-from dialogue_gym.envs.parts import EnvKeywords, build_parts
+from dialogue_gym.envs.parts import RENDER_MODES, EnvKeywords, build_parts
 from dialogue_gym.envs.rendering import render_messages
 from dialogue_gym.envs.starts import single_start
 from dialogue_gym.spaces import Text, conversation_space
 from dialogue_gym.tasks.base import Kind
 
-RENDER_MODES = ("ansi", "human")
 Observation = tuple[Message, ...]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dialogue_gym.dialogue import Transcript
 from dialogue_gym.logs import DialogueRecord
-from dialogue_gym.registry import nearest
+from dialogue_gym.registry import check_options, nearest
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.personas import Persona
 from dialogue_gym.tasks.base import Task, task_from_dict
@@ -146,7 +146,7 @@ def row_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> list[in
         first = _seed(seed, "seed")
         assert first is not None
         return [first + row for row in range(num_envs)]
-    if len(seed) != num_envs:
+    if not isinstance(seed, list | tuple | np.ndarray) or np.shape(seed) != (num_envs,):
         raise ValueError(f"seed must be an int or a list of {num_envs}, got {_describe(seed)}")
     return [_seed(value, f"seed[{row}]") for row, value in enumerate(seed)]
 
@@ -154,7 +154,7 @@ def row_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> list[in
 def _per_row(value: Any, name: str, num_envs: int) -> list[int | None]:
     if value is None or isinstance(value, int | np.integer):
         return [_seed(value, name)] * num_envs
-    if not isinstance(value, list | tuple | np.ndarray) or len(value) != num_envs:
+    if not isinstance(value, list | tuple | np.ndarray) or np.shape(value) != (num_envs,):
         raise ValueError(f"option {name!r} must be an int or {num_envs} of them, got {_describe(value)}")
     return [_seed(item, f"{name}[{row}]") for row, item in enumerate(value)]
 
@@ -202,7 +202,8 @@ def _as_mapping(dialogue: Any) -> Mapping[str, Any]:
     if not isinstance(dialogue, Mapping):
         raise ValueError(f"a dialogue to start from is a DialogueRecord or a dict, got {_describe(dialogue)}")
     for name in dialogue:
-        if name not in _RECORD_FIELDS:
+        # a line of a log, parsed by hand, has its version beside the fields
+        if name not in _RECORD_FIELDS and name != "schema_version":
             raise ValueError(f"a dialogue has no field {name!r}: {nearest(str(name), _RECORD_FIELDS)}")
     return dialogue
 
@@ -220,10 +221,11 @@ def _persona(persona: Any) -> Persona | None:
         return persona
     if not isinstance(persona, Mapping):
         raise ValueError(f"the dialogue's persona is a Persona or a dict, got {type(persona).__name__}")
-    try:
-        return Persona(**persona)
-    except TypeError as error:
-        raise ValueError(f"not a persona: {error}") from None
+    check_options(Persona, persona, "a persona")
+    for name, value in persona.items():
+        if not isinstance(value, int | float):
+            raise ValueError(f"the persona's {name} is a number or a bool, got {value!r}")
+    return Persona(**persona)
 
 
 def _history(messages: Any) -> Transcript:
@@ -240,8 +242,10 @@ def _history(messages: Any) -> Transcript:
 
 def _metadata(metadata: Any, count: int) -> tuple[dict[str, Any], ...]:
     """Kept where there is one dict for each user message; a bare history has none."""
-    if not metadata:
+    if metadata is None or metadata == [] or metadata == ():
         return tuple({} for _ in range(count))
+    if not isinstance(metadata, list | tuple) or not all(isinstance(item, Mapping) for item in metadata):
+        raise ValueError("the dialogue's turns_metadata is a list of dicts, one for each user message")
     if len(metadata) != count:
         raise ValueError(
             f"the dialogue's turns_metadata has {len(metadata)} entries for {count} user messages"

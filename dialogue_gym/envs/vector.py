@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.envs.driver import Dialogue, Driver
 from dialogue_gym.envs.laboratory import Laboratory
-from dialogue_gym.envs.parts import EnvKeywords, build_parts
+from dialogue_gym.envs.parts import RENDER_MODES, EnvKeywords, build_parts
 from dialogue_gym.envs.rendering import render_messages
-from dialogue_gym.envs.single import RENDER_MODES, Observation
+from dialogue_gym.envs.single import Observation
 from dialogue_gym.envs.starts import Start, reset_rows, row_seeds, vector_starts
 from dialogue_gym.registry import nearest
 from dialogue_gym.spaces import Text, conversation_space

@@ -37,8 +37,8 @@ class Cost:
 
     def __post_init__(self) -> None:
         for name, price in (("word", self.per_word), ("token", self.per_token)):
-            if not (math.isfinite(price) and price >= 0):
-                raise ValueError(f"cost_per_{name} is {price}; it should be a finite number, 0 or more")
+            if not (isinstance(price, int | float) and math.isfinite(price) and price >= 0):
+                raise ValueError(f"cost_per_{name} is {price!r}; it should be a finite number, 0 or more")
         if self.per_token and self.count_tokens is None:
             raise ValueError("cost_per_token is set without count_tokens; pass a function from text to int")
 

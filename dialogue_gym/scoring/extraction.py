@@ -31,7 +31,7 @@ _HASHES = re.compile(
 )
 _ANNOUNCED = re.compile(
     r"\banswer\b[^\n.?!:=0-9]{0,50}?(?:\b(?:is|was|equals|would be|should be|comes to)\b[ \t]*:?|[:=])[\s*_]*"
-    rf"|\bfinal answer\b[\s*_-]{{1,4}}(?={NUMBER})|^[ \t*_#]*answer[ \t]+(?={NUMBER})",
+    rf"|\bfinal answer\b[\s*_-]{{1,4}}(?={NUMBER})|^[ \t*_#]*answer[ \t]+(?={NUMBER})|<answer>\s*",
     _I | re.M,
 )
 _CALCULATOR = re.compile(r"<<[^<>]{0,100}>>")  # GSM8K's annotations

@@ -33,8 +33,8 @@ class MathScorer:
         timeout_s: float = 2.0,
     ) -> None:
         self.cost = Cost(cost_per_word, cost_per_token, count_tokens)
-        if not 0 < timeout_s <= 60:
-            raise ValueError(f"timeout_s is {timeout_s}; it should be more than 0 and at most 60 seconds")
+        if not (isinstance(timeout_s, int | float) and 0 < timeout_s <= 60):
+            raise ValueError(f"timeout_s is {timeout_s!r}; it should be more than 0 and at most 60 seconds")
         self.timeout_s = timeout_s
 
     def score(self, task: Task, conversation: Conversation) -> Score:

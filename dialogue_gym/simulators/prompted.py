@@ -12,7 +12,7 @@ from dialogue_gym.language_models import (
     Sampling,
     load_language_model,
 )
-from dialogue_gym.registry import nearest
+from dialogue_gym.registry import check_options, nearest
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.base import UserReply, UserRequest, simulators
 from dialogue_gym.simulators.personas import Persona, Population
@@ -58,7 +58,7 @@ class PromptedUser:
         sampling: how to sample; a dict of ``Sampling``'s fields will do.
 
     Raises:
-        ValueError: no such prompt.
+        ValueError: no such prompt or sampling option, or what should speak is no language model.
     """
 
     def __init__(
@@ -68,6 +68,12 @@ class PromptedUser:
         sampling: Sampling | dict[str, Any] | None = None,
     ) -> None:
         language_model = load_language_model(language_model)
+        if not isinstance(language_model, LanguageModel):
+            raise ValueError(
+                f"language_model must be a LanguageModel or a name, got {type(language_model).__name__}"
+            )
+        if isinstance(sampling, dict):
+            check_options(Sampling, sampling, "sampling")
         prompt = prompt or getattr(language_model, "user_prompt", "full")
         if prompt not in ("full", "compact"):
             raise ValueError(f"unknown prompt {prompt!r}: {nearest(str(prompt), ('full', 'compact'))}")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
+from dialogue_gym.registry import check_options
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.base import ReplyLogProb, UserReply, UserRequest, simulators
 from dialogue_gym.simulators.personas import Persona, Population
@@ -76,6 +77,8 @@ class ScriptedUser:
     """
 
     def __init__(self, population: Population | dict[str, Any] | None = None) -> None:
+        if isinstance(population, dict):
+            check_options(Population, population, "population")
         given = Population(**population) if isinstance(population, dict) else population
         self.populations: dict[Kind, Population] = {k: given or p for k, p in _POPULATIONS.items()}
 

@@ -1,7 +1,8 @@
 """What a dialogue is about: the task, split into what the user knows and what the scorer knows."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from dialogue_gym.registry import Registry, nearest
@@ -120,13 +121,12 @@ task_sources: dict[Kind, Registry[TaskSource]] = {
 def check_split(split: str, available: Sequence[str] = SPLITS) -> None:
     """Raise ValueError, with the valid names, when ``split`` is not available."""
     if split not in available:
-        raise ValueError(f"unknown split {split!r}: {nearest(split, available)}")
+        raise ValueError(f"unknown split {split!r}: {nearest(str(split), available)}")
 
 
 def task_to_dict(task: Task) -> dict[str, Any]:
-    """The task as JSON-able data, reference included: for the laboratory, never for a policy."""
-    data = asdict(task)
-    data["brief"]["facts"] = [asdict(fact) for fact in task.brief.facts]
+    """The task as JSON gives it back, reference included: for the laboratory, never for a policy."""
+    data: dict[str, Any] = json.loads(json.dumps(asdict(task)))  # tuples become lists
     return data
 
 
@@ -142,8 +142,20 @@ def task_from_dict(data: Mapping[str, Any]) -> Task:
         reference = dict(data["reference"])
         reference["facts"] = tuple(reference.get("facts", ()))
         rest = {k: v for k, v in data.items() if k not in ("brief", "reference")}
-        return Task(brief=Brief(facts=facts, **brief), reference=Reference(**reference), **rest)
+        task = Task(brief=Brief(facts=facts, **brief), reference=Reference(**reference), **rest)
     except KeyError as error:
         raise ValueError(f"a task needs the field {error}") from None
     except TypeError as error:
         raise ValueError(f"not a task: {error}") from None
+    parts: tuple[Task | Brief | Reference | Fact, ...] = (task, task.brief, task.reference, *facts)
+    for part in parts:
+        _check_texts(part)
+    return task
+
+
+def _check_texts(part: Task | Brief | Reference | Fact) -> None:
+    """Raise ValueError where a field that holds a text holds something else."""
+    for field in fields(part):
+        # the value stays out of the message: it may be the reference's
+        if field.type in (str, Kind) and not isinstance(getattr(part, field.name), str):
+            raise ValueError(f"not a task: field {field.name!r} of {type(part).__name__} must be a text")

@@ -235,6 +235,8 @@ def _fact(row: Any, at: str) -> Fact:
         raise ValueError(f"field '{at}.topics' is {topics!r:.40}; it should be a list of words")
     texts = {name: value for name, value in row.items() if name != "topics"}
     _check_fields(texts, ("name", "value", "text"), ("vague", "slip"), f"{at}.")
+    if texts["value"].casefold() not in texts["text"].casefold():
+        raise ValueError(f"field '{at}.text' does not state the value {texts['value']!r:.40}; it should")
     return Fact(**texts, topics=tuple(topic.lower() for topic in topics))
 
 

@@ -100,6 +100,49 @@ def test_a_user_that_stops_at_once_is_scored_at_the_next_step():
     assert rewards.tolist() == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("stop", ["no", None, [1, 0]])
+def test_a_stop_that_is_no_bool_is_junk_of_one_dialogue(stop):
+    class Odd(StubUser):
+        def answer(self, request):
+            said = request.conversation[-1]["content"] if request.conversation else ""
+            return UserReply("ok", stop=stop if said == "odd" else False)
+
+    env = STUBS[0].vector(2, simulator=Odd(), autoreset_mode="Disabled")
+    env.reset(seed=1)
+    _, _, _, truncated, infos = env.step(["odd", "fine"])
+    assert truncated.tolist() == [True, False]
+    assert infos["end_reason"].tolist() == ["simulator_failure", ""]
+
+
+def test_an_error_that_is_no_text_can_be_logged():
+    class Odd(StubUser):
+        def answer(self, request):
+            return UserReply("", error=OSError("down"))
+
+    env = STUBS[0].single(simulator=Odd())
+    env.reset(seed=1)
+    assert env.record().extra == {"failure": "down"}
+
+
+def test_a_forget_that_raises_ends_nothing(caplog):
+    class Hoarder(StubUser):
+        def forget(self, dialogue_ids):
+            raise OSError("down")
+
+    env = STUBS[0].vector(2, simulator=Hoarder(stop=0.0), max_turns=1)
+    env.reset(seed=1)
+    _, _, terminated, _, _ = env.step(["a", "b"])
+    assert terminated.all()
+    assert "forget() raised OSError" in caplog.text
+
+
+def test_abort_takes_the_name_of_a_reason():
+    env = STUBS[0].single()
+    env.reset(seed=1)
+    env.abort("aborted")
+    assert env.step("x")[4]["end_reason"] == "aborted"
+
+
 class Careless:
     """Raises, or returns what no learner can use."""
 

@@ -108,6 +108,12 @@ def test_our_vector_env_is_the_synchronous_one_of_gymnasium(env_id):
         ({"split": "trian"}, "did you mean 'train'"),
         ({"observe": "some"}, "'all' or 'new', got 'some'"),
         ({"deadline_s": 0}, "positive number"),
+        ({"deadline_s": "3"}, "positive number"),
+        ({"deadline_s": float("inf")}, "positive number"),
+        ({"split": None}, "unknown split None"),
+        ({"scorer": {"name": "answer", "cost_per_word": "a"}}, "cost_per_word is 'a'"),
+        ({"scorer": {"name": "answer", "timeout_s": "a"}}, "timeout_s is 'a'"),
+        ({"simulator": {"name": "scripted", "population": {"trst": [0, 1]}}}, "did you mean 'trust'"),
     ],
 )
 def test_bad_keywords_are_one_clear_line(make, keywords, message):
@@ -151,3 +157,8 @@ def test_public_names_resolve(name):
 def test_unknown_public_name():
     with pytest.raises(AttributeError, match="no attribute 'Envs'"):
         _ = dialogue_gym.Envs
+
+
+def test_an_unknown_render_mode_is_refused():
+    with pytest.raises(ValueError, match="unknown render_mode 'anis': did you mean 'ansi'"):
+        gym.make_vec("MathChat-v0", num_envs=2, render_mode="anis")

@@ -1,15 +1,26 @@
 """Seeds, and dialogues that start from a given history."""
 
+import json
 from dataclasses import asdict
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dialogue_gym.envs.starts import EpisodeSeeds
+from dialogue_gym.logs import append, read_log
 from dialogue_gym.seeding import NoiseKey
 from tests.envs.conftest import CANARY, STUBS
+
+TASK = {
+    "id": "x",
+    "kind": "math",
+    "brief": {"goal": "g", "facts": [], "text": "t"},
+    "reference": {},
+    "split": "train",
+}
 
 
 def env(**keywords):
@@ -73,7 +84,12 @@ def test_pinned_seeds_hold_for_one_reset():
             {"dialogue": {"task_seed": 1, "messages": [{"role": "assistant", "content": "hi"}]}},
             "message 0 has role 'assistant'",
         ),
-        ({"dialogue": {"task_seed": 1, "persona": {"mood": 1}}}, "not a persona"),
+        ({"dialogue": {"task_seed": 1, "persona": {"mood": 1}}}, "a persona has no option 'mood'"),
+        ({"dialogue": {"task_seed": 1, "persona": {"trust": "a"}}}, "persona's trust is a number"),
+        ({"dialogue": {"task_seed": 1, "turns_metadata": 3}}, "turns_metadata is a list of dicts"),
+        ({"dialogue": {"task_seed": 1, "turns_metadata": [3]}}, "turns_metadata is a list of dicts"),
+        ({"dialogue": {"task": TASK | {"split": 3}}}, "field 'split' of Task must be a text"),
+        ({"dialogue": {"task": TASK | {"reference": {"answer": 3}}}}, "field 'answer' of Reference must be"),
         ({"dialogue": {"task_seed": 1, "turns_metadata": [{}]}}, "1 entries for 0 user messages"),
         ({"dialogue": {"task": {"id": "x"}}}, "a task needs the field"),
     ],
@@ -181,3 +197,29 @@ def test_the_task_must_be_of_the_right_kind():
     with pytest.raises(ValueError, match="of kind 'math'") as error:
         STUBS[1].single().reset(options={"dialogue": source.record()})
     assert CANARY not in str(error.value)
+
+
+def test_a_line_of_a_log_parsed_by_hand_is_a_start(tmp_path):
+    first, second = env(max_turns=4), env(max_turns=4)
+    first.reset(seed=1)
+    first.step("hello")
+    append(tmp_path / "log.jsonl", [first.record()])
+    line = json.loads((tmp_path / "log.jsonl").read_text())
+    second.reset(options={"dialogue": line})
+    assert second.step("go on") == first.step("go on")
+
+
+def test_a_record_is_the_same_after_a_log(tmp_path):
+    chat = gym.make("dialogue_gym:DocEditChat-v0").unwrapped
+    chat.reset(seed=1)
+    append(tmp_path / "log.jsonl", [chat.record()])
+    assert [*read_log(tmp_path / "log.jsonl")] == [chat.record()]
+
+
+@pytest.mark.parametrize("seed", [1.5, "ab", [1], np.array(3)])
+def test_seeds_of_the_wrong_shape_are_one_clear_line(seed):
+    with pytest.raises(ValueError, match="seed must be an int or a list of 2"):
+        vector(2).reset(seed=seed)
+    if isinstance(seed, np.ndarray):
+        with pytest.raises(ValueError, match="option 'task_seed' must be an int or 2 of them"):
+            vector(2).reset(options={"task_seed": seed})

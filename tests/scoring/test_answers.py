@@ -56,6 +56,8 @@ GOLDEN = [
     (r"\boxed{12", None, "12", False),
     ("12 - 5 = <<12-5=7>>7\n#### 7", "7", "7", True),
     ("#### 1,234", "1,234", "1234", True),
+    ("<answer>12</answer>", "12", "12", True),
+    ("<answer> 4 or 5 </answer>", None, "5", False),
     ("#### 1. Understand the problem", None, "1", False),
     # announced
     ("Answer: 12", "12", "12", True),

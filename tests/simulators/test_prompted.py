@@ -137,3 +137,10 @@ def test_bad_settings_are_refused() -> None:
         PromptedUser(StubModel(), "ful")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown language model 'tinny': did you mean 'tiny'"):
         simulators.build({"name": "prompted", "language_model": "tinny"})
+
+
+def test_bad_options_are_one_clear_line() -> None:
+    with pytest.raises(ValueError, match="language_model must be a LanguageModel or a name, got int"):
+        PromptedUser(3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="sampling has no option 'temprature': did you mean 'temperature'"):
+        simulators.build({"name": "prompted", "language_model": "tiny", "sampling": {"temprature": 1}})

@@ -244,6 +244,11 @@ def test_simple_math(tmp_path: Path) -> None:
             {**NOTICE, "facts": [{**FACTS[0], "slip": "Friday"}]},
             r"facts\[0\].slip' is 'Friday', a right",
         ),
+        (
+            "document",
+            {**NOTICE, "facts": [{**FACTS[0], "text": "it is soon"}]},
+            r"facts\[0\].text' does not state the value 'Friday'",
+        ),
         ("document", {**NOTICE, "facts": [{"name": "day"}]}, r"field 'facts\[0\].value' is missing"),
         ("document", {**NOTICE, "facts": [{**FACTS[0], "topics": "day"}]}, r"facts\[0\].topics' is 'day'"),
         (
