@@ -55,14 +55,20 @@ def encode_row(codec: ChatCodec, messages: Sequence[Message]) -> Row:
 
 
 def batches(rows: Sequence[Row], size: int, seed: int) -> Iterator[Sequence[Row]]:
-    """Endless shuffled batches of rows of like length."""
-    epoch = 0
+    """Endless shuffled batches of rows of like length.
+
+    Raises:
+        ValueError: fewer rows than a batch.
+    """
+    at_once = min(16, len(rows) // size)  # batches that are sorted by length together
+    if not at_once:
+        raise ValueError(f"a batch of {size} needs as many rows, got {len(rows)}")
+    epoch, pool = 0, at_once * size
     while True:
         order = NoiseKey((seed, "epoch", epoch)).generator().permutation(len(rows))
-        pool = 16 * size
         for start in range(0, len(rows) - pool + 1, pool):
             part = sorted((int(i) for i in order[start : start + pool]), key=lambda i: len(rows[i][0]))
-            shuffled = NoiseKey((seed, "pool", epoch, start)).generator().permutation(16)
+            shuffled = NoiseKey((seed, "pool", epoch, start)).generator().permutation(at_once)
             for b in shuffled:
                 yield [rows[i] for i in part[b * size : (b + 1) * size]]
         epoch += 1
