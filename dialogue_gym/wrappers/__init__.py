@@ -1,1 +1,0 @@
-"""Views of an environment for other libraries."""
