@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(before_and_after(demo.out))
     say("drawing the rewards")
     picture = demo.out / "rewards.png"
-    draw_curve([math.nan if r is None else r for r in result["curve"]], picture)
+    draw_curve(result["curve"], picture)
     (demo.out / "finished").touch()
     minutes = (time.monotonic() - started) / 60
     print(f"\nDone in {minutes:.1f} minutes. Curve: {picture}  policy: {demo.out / 'policy'}")
@@ -99,18 +99,27 @@ def before_and_after(out: Path) -> str:
     return f"--- before\n{show(before)}\n\n--- after\n{show(after)}"
 
 
-def draw_curve(rewards: Sequence[float], path: Path) -> None:
+def smoothed(rewards: Sequence[float | None], width: int = 10) -> list[float]:
+    """Running means over the last ``width`` updates; those without a reward are left out."""
+    windows = [
+        [r for r in rewards[max(0, i + 1 - width) : i + 1] if r is not None] for i in range(len(rewards))
+    ]
+    return [sum(window) / len(window) if window else math.nan for window in windows]
+
+
+def draw_curve(rewards: Sequence[float | None], path: Path) -> None:
     """The mean reward of each update's dialogues, and its running mean over ten updates."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    windows = [rewards[max(0, i - 9) : i + 1] for i in range(len(rewards))]
-    running = [sum(window) / len(window) for window in windows]
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    axes.plot(range(1, len(rewards) + 1), rewards, color="0.75", label="each update (sampled, T = 1)")
-    axes.plot(range(1, len(rewards) + 1), running, color="C0", linewidth=2, label="mean of the last ten")
+    each = [math.nan if r is None else r for r in rewards]
+    axes.plot(range(1, len(rewards) + 1), each, color="0.75", label="each update (sampled, T = 1)")
+    axes.plot(
+        range(1, len(rewards) + 1), smoothed(rewards), color="C0", linewidth=2, label="mean of the last ten"
+    )
     axes.set(xlabel="GRPO update", ylabel="mean reward of training dialogues", ylim=(0, 1))
     axes.set_title("MathChat-v0, scripted user, tiny policy (a toy)")
     axes.legend(loc="lower right")

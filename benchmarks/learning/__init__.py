@@ -1,0 +1,1 @@
+"""Does GRPO learn, and only where there is something to learn?"""
