@@ -1,8 +1,8 @@
 """GRPO over seeds beside its control: ``python -m benchmarks.learning [--env MathChat-v0] [--seeds 3]``.
 
 For each seed it runs ``python -m dialogue_agents.grpo`` twice, as it is and with rewards shuffled inside
-the groups, two processes at a time; runs that are there already are not run again. Then it prints the share of the
-gap to a rule-based policy that training closed, paired by dialogue, and draws the curves.
+the groups, two processes at a time; runs that are there already are not run again. Then it prints the share
+of the gap to a rule-based policy that training closed, paired by dialogue, and draws the curves.
 """
 
 import argparse
