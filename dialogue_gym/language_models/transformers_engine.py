@@ -87,6 +87,7 @@ class TransformersModel:
         self._weights = self._weights_version()
         self._source: dict[str, Any] | None = None
         self._lock = threading.Lock()
+        self._forgotten: list[Hashable] = []
 
     @classmethod
     def from_pretrained(
@@ -144,6 +145,7 @@ class TransformersModel:
         """
         check_sampling(sampling)
         with self._lock:
+            self._drop_forgotten()
             self._drop_stale_cache()
             prepared = [self._prepare(request, sampling) for request in requests]
             rows = [row for row in prepared if isinstance(row, _Row)]
@@ -181,9 +183,14 @@ class TransformersModel:
             return self._score(contexts, replies)
 
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
-        """Drop the keys and values of these dialogues."""
-        with self._lock:
-            self._store.forget(dialogue_ids)
+        """Drop the keys and values of these dialogues, at the latest when text is next generated."""
+        self._forgotten.extend(dialogue_ids)
+        # whoever forgets a dialogue because a call hangs must not wait for that call
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop_forgotten()
+            finally:
+                self._lock.release()
 
     def weights_changed(self) -> None:
         """Drop all keys and values: they belong to weights that are gone."""
@@ -217,6 +224,10 @@ class TransformersModel:
                 "only one made by TransformersModel.from_pretrained can (it is loaded again from its path)"
             )
         return _load, (self._source,), {"user_prompt": self.user_prompt}
+
+    def _drop_forgotten(self) -> None:
+        gone, self._forgotten = self._forgotten, []
+        self._store.forget(gone)
 
     def _prepare(self, request: GenerationRequest, sampling: Sampling) -> _Row | Completion:
         try:

@@ -366,3 +366,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def test_forgetting_does_not_wait_for_a_call_that_hangs(model: TransformersModel) -> None:
+    ask = request(7, ["hi"])
+    sampling = Sampling(max_tokens=3)
+    [first] = model.generate([ask], sampling)
+    seen: list[int] = list(first.prompt_ids)
+    assert model._store.reusable(ask.dialogue_id, [*seen, 1]) > 0
+    with model._lock:  # as in a call that goes on in its abandoned thread
+        model.forget([ask.dialogue_id])
+        assert model._store.reusable(ask.dialogue_id, [*seen, 1]) > 0
+    model.generate([request(8, ["hi"])], sampling)
+    assert model._store.reusable(ask.dialogue_id, [*seen, 1]) == 0
