@@ -27,6 +27,13 @@ def parse_settings(kind: type[T], program: str, arguments: Sequence[str] | None 
         raise ValueError(_one_line(panel.getvalue())) from None
 
 
+def explain(error: Exception) -> str:
+    """One line for people; a missing package comes with the command that brings it."""
+    if isinstance(error, ImportError):
+        return f'error: {error}; the learners need pip install "dialogue-gym[agents]"'
+    return f"error: {error}"
+
+
 def _one_line(panel: str) -> str:
     """The first paragraph of tyro's panel, and the options that a second one offers."""
     lines = [line.strip("│ ") for line in panel.splitlines()[1:]]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialogue_agents.command_line import parse_settings
+from dialogue_agents.command_line import explain, parse_settings
 from dialogue_agents.grpo.settings import GRPOSettings
 
 
@@ -33,12 +33,17 @@ class DemoSettings:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, evaluate before and after, print, draw."""
+    """Train, evaluate before and after, print, draw; what cannot be ends in one line and status 2."""
     try:
-        demo = parse_settings(DemoSettings, "python -m dialogue_agents.demo", arguments)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_all(parse_settings(DemoSettings, "python -m dialogue_agents.demo", arguments))
+    except (ValueError, OSError, ImportError) as error:
+        print(explain(error), file=sys.stderr)
         return 2
+    return 0
+
+
+def show_all(demo: DemoSettings) -> None:
+    """The demo, step by step."""
     started = time.monotonic()
     settings = _settings(demo)
     say = _Steps(5)
@@ -48,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     say(f"{demo.eval_dialogues} held-out dialogues, {demo.steps} GRPO updates, the same dialogues again")
     result = run(settings)
-    say("the figures")
+    say("the figures: means with 95 % intervals over dialogues; a toy's figures")
     print(report(result))
     say("one task that the user did not tell in full, before and after training")
     print(before_and_after(demo.out))
@@ -58,8 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (demo.out / "finished").touch()
     minutes = (time.monotonic() - started) / 60
     print(f"\nDone in {minutes:.1f} minutes. Curve: {picture}  policy: {demo.out / 'policy'}")
-    print(f"TensorBoard: tensorboard --logdir {demo.out}")
-    return 0
+    print(f"TensorBoard: .venv/bin/tensorboard --logdir {demo.out}")
 
 
 class _Steps:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dialogue_agents.command_line import parse_settings
+from dialogue_agents.command_line import explain, parse_settings
 from dialogue_agents.grpo.settings import GRPOSettings
 
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         result = run(settings)
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(explain(error), file=sys.stderr)
         return 2
     if os.environ.get("RANK", "0") == "0":
         from dialogue_agents.grpo.progress import report
