@@ -29,7 +29,7 @@ class GRPOSettings:
     """Folder for checkpoints, metrics, settings and the evaluation."""
     seed: int = 0
     """Seeds tasks, users, sampling and the trainer."""
-    steps: int = 140
+    steps: int = 120
     """Rollouts, each of fresh dialogues; also updates where each is used once. May be raised on resume."""
     groups: int = 16
     """Tasks an update (per process)."""
