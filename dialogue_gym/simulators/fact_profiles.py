@@ -8,16 +8,25 @@ from functools import lru_cache
 from dialogue_gym.simulators.lexicon import (
     AMOUNTS,
     ASKING,
+    AUXILIARIES,
     CONCEPTS,
+    DAYS,
     DIFFERENCE,
     EACH,
     FILLERS,
     FINAL,
+    GENERIC,
+    JUDGING,
+    NEUTRAL,
     ONE,
+    OPENERS,
+    POINTING,
     PRICE,
+    QUANTITY,
     STOP,
     THINGS,
     TOTAL,
+    mending,
     stem,
     stems,
 )
@@ -28,8 +37,21 @@ _DAYTIME = re.compile(r"\d\s*(?:am|pm|a\.m|p\.m|o'clock)\b|\d:\d\d|\d/\d|\d(?:st
 _OWN, _SAID, _MEANT = 1.0, 0.6, 0.5  # weights of a topic, a word of the clause, a word of like meaning
 _NOW, _LEFT = stems("now"), stems("left remain remaining")
 _NO_COUNT = STOP | FILLERS | stems("more other extra additional another new different of own equal equally")
-_WEEKDAYS = stems("monday tuesday wednesday thursday friday saturday sunday tomorrow today")
 _HAVE = stems("have own")
+_GENERAL = (
+    STOP
+    | DAYS
+    | NEUTRAL
+    | FILLERS
+    | AUXILIARIES
+    | GENERIC
+    | QUANTITY
+    | POINTING
+    | EACH
+    | TOTAL
+    | FINAL
+    | OPENERS
+)
 _EMPTY = STOP - _HAVE - stems("more")
 
 
@@ -41,6 +63,7 @@ class Profile:
         name: the fact's name.
         numeric: whether its value is an amount.
         each: whether it is an amount per thing.
+        price: whether it is an amount of money per thing.
         counted: what it counts, with words of the same meaning.
         asked: the question words that fit ("who", "where", ...).
         nouns: words that name it.
@@ -51,6 +74,7 @@ class Profile:
     name: str
     numeric: bool
     each: bool = False
+    price: bool = False
     counted: frozenset[str] = frozenset()
     asked: frozenset[str] = frozenset()
     nouns: frozenset[str] = frozenset()
@@ -70,7 +94,8 @@ class BriefProfile:
         goal_counted: what the goal counts.
         goal: the goal's words.
         goal_only: those that no fact has.
-        things: what the story is about.
+        vocabulary: the words that belong to the brief or to the general talk about it.
+        mends: for words that are one slip of the finger away.
     """
 
     facts: tuple[Profile, ...]
@@ -80,13 +105,15 @@ class BriefProfile:
     goal_counted: frozenset[str]
     goal: frozenset[str]
     goal_only: frozenset[str]
-    things: frozenset[str]
+    vocabulary: frozenset[str]
+    mends: dict[str, set[str]]
 
 
 @lru_cache(maxsize=4096)
 def profile(brief: Brief) -> BriefProfile:
     """The profile of a brief; kept for those used last."""
     facts = tuple(_fact(fact) for fact in brief.facts)
+    cues = {word for fact in facts for word in fact.cues}
     amounts = not brief.genre and sum(fact.numeric for fact in facts) * 2 > len(facts)
     if amounts:
         goal_each = not EACH.isdisjoint(_stems_of(brief.goal))
@@ -95,8 +122,10 @@ def profile(brief: Brief) -> BriefProfile:
                 fact.cues.update((word, _OWN) for word in TOTAL)
         _discount([fact.cues for fact in facts if fact.numeric])
     goal = _stems_of(brief.goal)
-    known = {word for fact in facts for word in (*fact.cues, *fact.counted)}
+    known = cues.union(*(fact.counted for fact in facts))
     goal_each = not EACH.isdisjoint(goal)
+    told = {word for fact in brief.facts for word in _stems_of(fact.text)}
+    vocabulary = _GENERAL.union(goal, told, known, *(fact.nouns | fact.value for fact in facts))
     return BriefProfile(
         facts,
         amounts,
@@ -105,7 +134,8 @@ def profile(brief: Brief) -> BriefProfile:
         _counted_in_goal(goal),
         frozenset(goal),
         frozenset(goal) - known - STOP,
-        (frozenset(goal) | frozenset().union(*(fact.counted for fact in facts))) - STOP,
+        vocabulary,
+        mending(vocabulary - JUDGING),
     )
 
 
@@ -142,6 +172,7 @@ def _amount(fact: Fact, topics: frozenset[str], named: frozenset[str], said: Seq
         fact.name,
         True,
         each or price,
+        price,
         counted,
         frozenset(),
         counted | (PRICE if price else frozenset()),
@@ -165,7 +196,7 @@ def _alike(word: str) -> frozenset[str]:
 
 def _detail(fact: Fact, topics: frozenset[str], named: frozenset[str], said: Sequence[str]) -> Profile:
     marks = topics | named
-    if not _WEEKDAYS.isdisjoint(_stems_of(fact.value)):
+    if not DAYS.isdisjoint(_stems_of(fact.value)):
         marks |= {"day"}
     elif _DAYTIME.search(fact.value.lower()):
         marks |= {stem("time")}

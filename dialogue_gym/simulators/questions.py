@@ -1,54 +1,37 @@
 """What an agent asks for: free English against the facts of a brief.
 
-``requests`` finds the parts of a message that ask, ``fact_profiles`` knows what a question about each
-fact would say, and this file brings them together.
+``requests`` finds the clauses of a message that ask, ``fact_profiles`` knows what a question about each
+fact would say, ``matching`` compares them, and this file brings them together. A clause names facts by its
+words, else by those around it; a fact whose value the message states is not asked for; a request that
+names nothing and holds no foreign word is for whatever is missing.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from dialogue_gym.simulators.fact_profiles import BriefProfile, Profile, profile
+from dialogue_gym.simulators.fact_profiles import BriefProfile, profile
 from dialogue_gym.simulators.lexicon import (
-    ASKING,
-    AUXILIARIES,
     EACH,
-    ELSEWHERE,
-    FILLERS,
+    EMPTY,
     GENERIC,
-    LIGHT,
-    NEGATIONS,
-    ONE,
+    JUDGING,
     OPEN,
-    POINTING,
-    QUANTITY,
     STOP,
-    stem,
+    mend,
     stems,
 )
-from dialogue_gym.simulators.requests import Sentence, read
-from dialogue_gym.tasks.base import Brief, Fact  # noqa: F401
+from dialogue_gym.simulators.matching import Match, amounts, details
+from dialogue_gym.simulators.requests import Clause, Sentence, normal, read
+from dialogue_gym.tasks.base import Brief
 
+_NUMERAL = {
+    w: str(n) for n, w in enumerate("three four five six seven eight nine ten eleven twelve".split(), 3)
+}
+_STATED = re.compile(rf"\d+(?:\.\d+)?|\b(?:{'|'.join(_NUMERAL)})\b(?= (?!thing|number|question|piece|value))")
 _WHAT = stems("what which")
-_PEOPLE = stems(
-    "people guest visitor everyone everybody buyer customer member student participant attendee "
-    "friend person child"
-)
-_ASKS_AMOUNT = QUANTITY | EACH | stems("start begin capacity")
-_NUMERALS = stems("one two three four")
-_WEAK = stems("have")
-_PASSIVE = ("have", "be")
-_CHOSEN = stems("who where when")
-_CARRIED = stems("bring contribute carry eat drink")
-_MANY = stems("many much")
-_COUNTS = stems("number amount quantity count total sum")
-_NAME = stem("name")
-_VAGUE_NOUNS = stems(
-    "thing item object piece unit kind type sort one number amount quantity count total figure"
-)
-_TEXT = stems("question problem message text notice statement request worksheet page story exercise")
-_LINK = (
-    STOP | FILLERS | AUXILIARIES | stems("type sort kind exact precise specific particular exactly correct")
-)
+_SMALL = STOP - EACH - stems("more than")
+_CHOICE = stems("else other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +49,6 @@ class Inquiry:
     other: bool = False
 
 
-@dataclass(slots=True)
-class _Match:
-    """What a segment names: facts, or else the goal, something foreign, or an amount left open."""
-
-    names: tuple[str, ...] = ()
-    closed: bool = False
-    amount: bool = False
-    goal: bool = False
-    strong: bool = True
-
-
 def recognise(message: str, brief: Brief, held: Collection[str] = ()) -> Inquiry:
     """Which facts of ``brief`` the message asks for.
 
@@ -87,6 +59,7 @@ def recognise(message: str, brief: Brief, held: Collection[str] = ()) -> Inquiry
             nothing else means it.
 
     Example:
+        >>> from dialogue_gym.tasks.base import Fact
         >>> brief = Brief(
         ...     "How many eggs are there?",
         ...     (
@@ -102,242 +75,122 @@ def recognise(message: str, brief: Brief, held: Collection[str] = ()) -> Inquiry
         >>> recognise("How many?", brief, held=("each",)).facts
         ('each',)
     """
-    sentences = read(message)
+    text = normal(message)
+    sentences = read(text)
     if not any(sentence.asks for sentence in sentences):
         return Inquiry()
-    known = profile(brief)
-    found: set[str] = set()
+    reader = _Reader(sentences, profile(brief), _stated(text, brief), held)
     generic = other = False
-    for i, sentence in enumerate(sentences):
-        if sentence.asks:
-            names, is_generic = _sentence(sentences, i, known, held)
-            found.update(names)
-            generic |= is_generic
-            other |= not names and not is_generic
+    asking = [i for i, sentence in enumerate(sentences) if sentence.asks]
+    matches = {i: reader.named(i) for i in asking}
+    found = {name for names, _ in matches.values() for name in names}
+    for i in () if found else asking:
+        names, is_generic = reader.implied(i, matches[i][1])
+        found |= names
+        generic |= is_generic
+        other |= not names and not is_generic
     ordered = tuple(fact.name for fact in brief.facts if fact.name in found)
     return Inquiry(ordered, generic and not ordered, other and not ordered and not generic)
 
 
-def _sentence(
-    sentences: Sequence[Sentence], at: int, known: BriefProfile, held: Collection[str]
-) -> tuple[set[str], bool]:
-    """The facts that a sentence asks for, and whether it asks for what is missing."""
-    asking = [segment for segment in sentences[at].segments if segment.asks]
-    matches = [_match(segment.words, known) for segment in asking]
-    if any(match.goal for match in matches):
-        matches = [match for match in matches if match.strong]
-    names = {name for match in matches for name in match.names}
-    if names:
-        return names, False
-    words = {word for segment in asking for word in segment.words}
-    if any(match.closed for match in matches):
-        return set(), False
-    if words.isdisjoint(OPEN) and _points_back(words):
-        names = _looking_back(sentences, at, known)
-        if names:
-            return names, False
-    if any(segment.numbers for segment in asking):
-        return set(), False
-    if any(match.amount for match in matches):
-        open_amounts = [fact.name for fact in known.facts if fact.numeric and fact.name in held]
-        if len(open_amounts) == 1:
-            return set(open_amounts), False
-        if known.amounts:
-            return set(), True
-    return set(), not words.isdisjoint(GENERIC) or (not words.isdisjoint(_WHAT) and _points_back(words))
+def _stated(text: str, brief: Brief) -> frozenset[str]:
+    """The facts whose values the message states."""
+    numbers = {_NUMERAL.get(number, number) for number in _STATED.findall(text)}
+    return frozenset(
+        fact.name
+        for fact in brief.facts
+        if (fact.value in numbers if fact.value.isdigit() else _says(text, fact.value.lower()))
+    )
 
 
-def _points_back(words: set[str]) -> bool:
-    """Whether the words have no content of their own, so that they are about what was said before."""
-    return not words - STOP - POINTING - NEGATIONS - _NUMERALS - GENERIC - QUANTITY - _LINK - _TEXT
+def _says(text: str, value: str) -> bool:
+    return value in text and re.search(rf"\b{re.escape(value)}\b", text) is not None
 
 
-def _looking_back(sentences: Sequence[Sentence], at: int, known: BriefProfile) -> set[str]:
-    """What the parts before the request name: those of its own sentence, then the sentence before."""
-    own = [segment for segment in sentences[at].segments if not segment.asks and not segment.numbers]
-    before = sentences[at - 1] if at else Sentence()
-    told = [s for s in before.segments if not s.numbers or before.question]
-    for segments in (own, told):
-        names = {name for segment in segments for name in _match(segment.words, known, True).names}
-        if names:
-            return names
-    return set()
+@dataclass(slots=True)
+class _Reader:
+    """One message against one brief."""
 
+    sentences: Sequence[Sentence]
+    known: BriefProfile
+    stated: frozenset[str]
+    held: Collection[str]
 
-def _match(words: Sequence[str], known: BriefProfile, mentioned: bool = False) -> _Match:
-    """What the words ask for or, when only mentioned, are about."""
-    return _amounts(words, known, mentioned) if known.amounts else _details(words, known)
+    def named(self, at: int) -> tuple[set[str], list[Match]]:
+        """The facts that the asking clauses of a sentence name, and what they match."""
+        asking = [clause for clause in self.sentences[at].clauses if clause.asks]
+        matches = [self._match(clause) for clause in asking]
+        if any(match.closed and clause.bare for match, clause in zip(matches, asking, strict=True)):
+            matches = [m if not c.bare else Match(closed=True) for m, c in zip(matches, asking, strict=True)]
+        if self._is_goal({word for clause in asking for word in self._words(clause)}):
+            return set(), [Match(closed=True)]
+        if any(match.goal for match in matches):
+            matches = [match for match in matches if match.strong]
+        names = {name for match in matches for name in match.names}
+        if not self._alternatives(at):
+            matches += [Match(closed=True)] * bool(names & self.stated)
+            names -= self.stated
+        return names, matches
 
+    def implied(self, at: int, matches: Sequence[Match]) -> tuple[set[str], bool]:
+        """The facts that a sentence asks for without naming them, and whether it asks for what is missing."""
+        if any(match.closed for match in matches):
+            return set(), False
+        asking = [clause for clause in self.sentences[at].clauses if clause.asks]
+        words = {word for clause in asking for word in self._words(clause)}
+        if words.isdisjoint(OPEN) and not words - EMPTY - self.known.goal_counted:
+            names = self._looking_back(at)
+            if names:
+                return names, False
+        if any(match.amount for match in matches) and "all" not in words:
+            return self._open_amounts()
+        vague = not words.isdisjoint(GENERIC) or (not words.isdisjoint(_WHAT) and words <= EMPTY)
+        vague = vague and words <= self.known.vocabulary
+        return set(), vague and not all(clause.bare for clause in asking)
 
-def _amounts(words: Sequence[str], known: BriefProfile, mentioned: bool) -> _Match:
-    """The amounts of a word problem that a segment names."""
-    # in "has been given" it owns nothing
-    words = [word for i, word in enumerate(words) if tuple(words[i : i + 2]) != _PASSIVE]
-    asked = set(words)
-    amounts = [fact for fact in known.facts if fact.numeric]
-    quantity = not _ASKS_AMOUNT.isdisjoint(asked)
-    if (
-        not quantity
-        and not mentioned
-        and (not ASKING.isdisjoint(asked) or (words[:1] and words[0] in AUXILIARIES))
-    ):
-        return _Match()
-    per, asked = _per_thing(words, amounts)
-    if per:
-        facts = [fact for fact in amounts if fact.each]
-        if facts:
-            return _Match(_best(facts, asked) or tuple(fact.name for fact in facts))
-        if known.goal_each:
-            return _Match(closed=True)
-    head, foreign = _counted(words, amounts)
-    candidates = [fact for fact in amounts if head in fact.counted] or amounts
-    names = _best(candidates, asked)
-    same = not head or head in known.goal_counted
-    strong = _strong(candidates, asked - known.closing - known.goal)
-    if quantity and same and not known.closing.isdisjoint(asked) and not strong:
-        return _Match(closed=True, goal=True)
-    if names:
-        return _Match(names, strong=strong)
-    if not head and "much" in asked and known.goal_only.isdisjoint(asked):
-        names = tuple(fact.name for fact in amounts if "dollar" in fact.counted)
-        if len(names) == 1:
-            return _Match(names)
-    if same and not known.goal_only.isdisjoint(asked):
-        return _Match(closed=True)
-    if head and len(candidates) == 1:
-        return _Match((candidates[0].name,))
-    if per and len(amounts) > 1 and head:
-        return _Match(tuple(fact.name for fact in candidates))
-    return _Match(amount=quantity and not foreign, closed=foreign)
+    def _is_goal(self, words: set[str]) -> bool:
+        """Whether the words are those of the goal, or a part of them with a word such as "together"."""
+        words, goal = words - _SMALL, self.known.goal - _SMALL
+        return bool(words) and (words == goal or (words < goal and not words.isdisjoint(self.known.closing)))
 
+    def _alternatives(self, at: int) -> bool:
+        """Whether the values are alternatives of a question ("on Saturday, Sunday, or some other day?")."""
+        clauses = self.sentences[at].clauses
+        return self.sentences[at].question and any(clause.bare for clause in clauses)
 
-def _per_thing(words: Sequence[str], amounts: Sequence[Profile]) -> tuple[bool, set[str]]:
-    """Whether an amount per thing is meant, and the words without the thing ("each box")."""
-    things = frozenset().union(*(fact.counted for fact in amounts if not fact.each))
-    left: list[str] = []
-    per = False
-    for i, word in enumerate(words):
-        before = words[i - 1] if i else ""
-        if word in things and (before in EACH or before in ONE):
-            per = True
-        else:
-            left.append(word)
-            per |= word in EACH
-    price = any(fact.each and "cost" in fact.nouns for fact in amounts)
-    per |= price and not _PRICED.isdisjoint(words)
-    return per, set(left)
+    def _open_amounts(self) -> tuple[set[str], bool]:
+        """An amount that nothing names is the one not told yet, or not stated, where only one is left."""
+        numeric = [fact.name for fact in self.known.facts if fact.numeric]
+        left = [name for name in numeric if name not in self.stated]
+        for names in ([name for name in left if name in self.held], left):
+            if len(names) == 1:
+                return set(names), False
+        return set(), self.known.amounts
 
+    def _looking_back(self, at: int) -> set[str]:
+        """What the words around the request name: its own sentence, the one before, the whole message."""
+        own = [clause for clause in self.sentences[at].clauses if not clause.asks]
+        before = self.sentences[at - 1].clauses if at else []
+        told = [c for sentence in self.sentences for c in sentence.clauses if not c.asks]
+        for clauses in (own, before, told):
+            names = {name for c in clauses for name in self._match(c, True).names} - self.stated
+            if names:
+                return names
+        return set()
 
-_PRICED = stems("price cost costs priced pricing charge worth expensive")
+    def _words(self, clause: Clause) -> list[str]:
+        known = self.known
+        return [word if word in known.vocabulary else mend(word, known.mends) for word in clause.words]
 
-
-def _counted(words: Sequence[str], amounts: Sequence[Profile]) -> tuple[str, bool]:
-    """The thing whose number is asked for ("" when none is named), and whether no fact counts it."""
-    things = frozenset().union(*(fact.counted for fact in amounts))
-    for i, word in enumerate(words):
-        if word in _MANY or word in _COUNTS:
-            if i and word in _COUNTS and words[i - 1] in things:
-                return words[i - 1], False
-            for noun in words[i + 1 :]:
-                if noun in things:
-                    return noun, False
-                if noun in AUXILIARIES:
-                    break
-    for i, word in enumerate(words):
-        if word in _MANY and i + 1 < len(words) and words[i + 1] not in _LINK | _VAGUE_NOUNS:
-            return "", True
-    return next((word for word in words if word in things), ""), False
-
-
-def _best(facts: Iterable[Profile], asked: set[str]) -> tuple[str, ...]:
-    """The facts that most of the words point at."""
-    scores = {
-        fact.name: sum(fact.cues.get(word, 0.0) * (0.5 if word in LIGHT else 1) for word in asked)
-        for fact in facts
-    }
-    top = max(scores.values(), default=0.0)
-    return tuple(name for name, score in scores.items() if score and score >= 0.75 * top)
-
-
-def _strong(facts: Iterable[Profile], asked: set[str]) -> bool:
-    """Whether a fact's own verb stands there, not only a word such as "have"."""
-    return any(fact.cues.get(word, 0.0) >= 0.3 for fact in facts for word in asked - _WEAK - fact.counted)
-
-
-def _details(words: Sequence[str], known: BriefProfile) -> _Match:
-    """The facts of a text that a segment names."""
-    wh = next((word for word in words if word in ASKING), "")
-    if wh in ("who", "where", "when", "why"):
-        return _by_question_word(wh, words, known)
-    if wh == "how" and len(words) > words.index(wh) + 1 and words[words.index(wh) + 1] in _MANY:
-        return _how_many(words, known)
-    if wh in ("what", "which") and _foreign(words[words.index(wh) + 1 :], known):
-        return _Match(closed=True)
-    facts = known.facts
-    if not wh and words[:1] and words[0] in AUXILIARIES:
-        facts = tuple(fact for fact in facts if not _CHOSEN.isdisjoint(fact.asked) or fact.numeric)
-    named = _named(words, facts)
-    if named:
-        return _Match(named)
-    if facts is not known.facts:
-        return _Match(
-            tuple(f.name for f in known.facts if "bring" in f.cues and not _CARRIED.isdisjoint(words))
-        )
-    pointed = [fact for fact in known.facts if not wh or wh in ("how", "which") or wh in fact.asked]
-    names = _best(pointed, set(words))
-    return _Match(names, closed=False)
-
-
-def _by_question_word(wh: str, words: Sequence[str], known: BriefProfile) -> _Match:
-    facts = [fact for fact in known.facts if wh in fact.asked]
-    values = {word for fact in facts for word in fact.value}
-    if not facts or not (ELSEWHERE[wh] - values).isdisjoint(words):
-        return _Match(closed=True)
-    if len(facts) > 1 and wh != "when":
-        facts = [fact for fact in facts if fact.name in _best(facts, set(words))] or facts
-    return _Match(tuple(fact.name for fact in facts))
-
-
-def _how_many(words: Sequence[str], known: BriefProfile) -> _Match:
-    facts = [fact for fact in known.facts if fact.numeric]
-    if "much" in words:
-        prices = tuple(fact.name for fact in facts if fact.each)
-        return _Match(prices, closed=not prices)
-    names = tuple(fact.name for fact in facts if not fact.counted.isdisjoint(words))
-    return _Match(names, closed=not names)
-
-
-def _foreign(after: Sequence[str], known: BriefProfile) -> bool:
-    """Whether "what ..." goes on with a noun that no fact knows ("what kind of music")."""
-    rest = [word for word in after if word not in FILLERS]
-    kind = rest[:1] and rest[0] in ("type", "sort")
-    rest = [word for word in rest[1 if kind else 0 :] if word not in ("of", "the")]
-    if (
-        not rest
-        or rest[0] in _LINK
-        or rest[0] in GENERIC
-        or rest[0] in _VAGUE_NOUNS
-        or rest[0] in POINTING | _PEOPLE | OPEN
-    ):
-        return False
-    return not any(rest[0] in fact.nouns or rest[0] in fact.cues for fact in known.facts)
-
-
-def _named(words: Sequence[str], facts: Sequence[Profile]) -> tuple[str, ...]:
-    """The facts whose noun stands first; of nouns side by side the last ("sale location")."""
-    owners: list[tuple[int, tuple[str, ...]]] = []
-    for i, word in enumerate(words):
-        names = tuple(fact.name for fact in facts if word in fact.nouns and word not in fact.value)
-        if names:
-            owners.append((i, names))
-    if not owners:
-        return ()
-    first = owners[0][0]
-    if words[first] == _NAME and len(owners) > 1:
-        return owners[1][1]
-    if words[first] == _NAME and first and any(words[first - 1] in fact.value for fact in facts):
-        return ()
-    last = 0
-    while last + 1 < len(owners) and owners[last + 1][0] == owners[last][0] + 1:
-        last += 1
-    return owners[last][1]
+    def _match(self, clause: Clause, mentioned: bool = False) -> Match:
+        """What a clause asks for or, when only mentioned, is about."""
+        words = self._words(clause)
+        bare = clause.bare and not mentioned
+        unknown = _CHOICE.isdisjoint(words) and not self.known.vocabulary.issuperset(words)
+        if bare and (unknown or not JUDGING.isdisjoint(words)):
+            return Match(closed=True)
+        if clause.number and clause.asks and (not self.stated or not _WHAT.isdisjoint(words)):
+            return Match(closed=True)
+        if self.known.amounts:
+            return amounts(words, self.known, bare, mentioned)
+        return details(words, self.known, bare)

@@ -3,314 +3,345 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 from dialogue_gym.simulators.lexicon import (
     ASKING,
     AUXILIARIES,
-    DOING,
     FILLERS,
+    GENERIC,
     IDIOMS,
-    INVITING,
-    JUDGING,
-    LONGEST_IDIOM,
-    NEGATIONS,
+    NEUTRAL,
     OPENERS,
     QUANTITY,
-    REQUEST_VERBS,
-    REQUESTS,
-    SAYING,
-    SUBORDINATE,
-    TALK,
+    STOP,
+    pattern,
     stem,
     stems,
 )
 
 MAX_CHARS = 4000  # people do not read more than that either
-_TOKEN = re.compile(
-    r"\d+(?:[.,:]\d+)*|[a-z']+|\n[ \t]*(?:[-*•]|\d{1,2}[.)])?| [-–—]+ |&|[.?!…,;:()\[\]—–×*+=/]"
+_LABEL = re.compile(
+    r"(?m)^[ \t]*(?:[-*•]|\(?\d{1,2}[.)])(?=\s)|\(\d\)|\b\d\)|\bsteps? \d+(?: and \d+)?|\bi\.e\.|\be\.g\."
 )
-_ENDS = frozenset(".?!…")
+_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|no\. (?=of)|[a-z']+|\n| [-–—]+ |&|[.?!…]+|[,;:()\[\]—–×*+=/]")
+_HEADER = re.compile(r":\s*\n\s*")
+_IDIOM = re.compile(rf"\b(?:{'|'.join(IDIOMS)})\b")
+_ENDS = frozenset(".?!…\n")  # first letters of tokens
 _TITLES = frozenset(("mr", "mrs", "ms", "dr", "st"))
-_JOINTS = {"and": "and", "&": "and", "nor": "and", "plus": "and", "but": "but", "so": "but"}
-_OFFERS = {(stem(verb), who) for verb in ("shall", "should") for who in ("i", "we")}
-_TELL_IF, _TELL_WHETHER = [stem("tell"), "me", "if"], [stem("tell"), "me", stem("whether")]
+_JOINTS = {"and": "and", "&": "and", "or": "and", "nor": "and", "plus": "and", "but": "but", "so": "but"}
+_SUBORDINATE = stems("before after if because since while once though although until unless when as")
+_CONDITION = stems("if when once as before after until unless")
+_CUT = stems("before after if because since while once though although until unless so")
 _FOLLOWS_WHEN = AUXILIARIES | stems("on in at exactly precisely")
-_INVERTING = AUXILIARIES | ASKING
 _SHORT = 6  # words of a question that needs no verb ("apples altogether?")
-_CUT = SUBORDINATE - {"when", "as"}
+_SAY = (
+    "(tell|say|specify|provide|state|indicate|give|send|supply|list|confirm|clarify|share|fill|name|mention|add|"
+    "describe|remind|complete|include|let|post|spell|know|recall|remember|inform|enter)"
+)
+_REQUEST = pattern(
+    f"""(can|could|will|would) you * {_SAY} (me|us)?
+    (can|could|will|would) you * (look|check|read) (it|that|this|up|the|what|how|for|at|in)+
+    mind * {_SAY} (me|us)?
+    do you * (know|recall|remember|have)
+    (can|could|may) (i|we) * (have|get|ask|know)
+    (i|we) (would|will|do)? (need|like|love|want|have|must) to (know|hear|learn|see|have|find out|ask)
+    (i|we) (be|do|will|would)? (need|require|lack|miss) (?!to)
+    (i|we) would like (?!to|you)
+    (tell|give|send|remind|show) (me|us)
+    let (me|us) know
+    fill (me|us) in
+    (help|useful|helpful|good|great|nice|grateful|appreciate) * to know
+    not * (say|tell|mention|give|state|specify|provide|include|list|know|clear|see|indicate|describe)
+    not * (name|supply|share|spell|appear|show|have|enough|there|(in|on) (the|your)|part|write|figure|find)
+    not * sure (about|how|what|who|where|when|which|of|if|whether)
+    (never|nowhere|neither|no) * (say|tell|mention|give|state|specify|provide|include|list|have|in (the|your))
+    neither
+    without (knowing|the|it|that|a)
+    missing|lacking|lack|unclear|unknown|unspecified|unstated|omit|absent|blank
+    (left|cut) (out|off)
+    forget (to|a|the)
+    (anything|something) (else|more)? (that)? (i|we) (should|must|need to|have to) (know|include|add|mention)
+    wonder|curious|depend on
+    (must|have to|will) ask (you)? (for)?
+    ask (you)? (for|about)
+    if you * {_SAY} (me|us)?
+    (once|when) you tell
+    (once|when) i (know|have)
+    be (needed|required)
+    need from you
+    (how|what) about
+    please (do|also)? {_SAY} (me|us)?
+    please
+    ^{_SAY} (me|us)?
+    ^not (how|what|who|where|when|why|the|a)
+    need (the|a|an|your|more)"""
+)
+# Talk about the talk, offers, rhetoric: never a request for a fact.
+_TALK = pattern(
+    f"""let (me|us) (see|double|check|try|think|go|set|break|start)
+    (let|tell|ask) (me|us) (know)? (if|when|whether|once)
+    give me a (second|moment|minute)
+    (all|everything|what) * (i|we) (need|ask|require) $
+    (i|we) (have|get) (all|everything)
+    (do|if|when|have|any|get|got|no|other|more)+ (you)? (have|get)? (any|other|more|further)* question
+    (anything|something) else (i|you|that i|we) (?!should|must|need|have)
+    else (can|could) i
+    make sense
+    (how|why|what|where|when) (do|can|could|should|shall|would|will|have) (i|we) (?!know)
+    how (do|can|could|would) you
+    what (do|would) you (think|say|prefer)
+    what (if|a)
+    why not
+    who (do|would|could|will)? not
+    who (love|want|like|be ready)
+    how many (word|line|sentence|paragraph)
+    (i|we|you|they) know
+    you (see|ask|be ask|say|tell|give|mention|already|want|may|can|try|do)
+    what * for $
+    (what|how) * mean $
+    ^be (this|that|it) $
+    ^(do|can|could|be) (this|that|it) (look|sound|seem|help|work|answer|make|clear|ok|what|right|correct|fine)
+    (if|in case) you (?!(can|could|would|will)? {_SAY})
+    feel free
+    which (mean|be why)
+    that be (what|how|why|all)
+    what (we|i|it|one|this|that) (?!know|need|lack|miss|not|do not)
+    do not (forget|worry|hesitate|need|have to)
+    (can|could|have) you (ever|see|try|find|solve|explain|figure|imagine|work)
+    ^(be|get) (you|everyone|anyone|everybody)
+    (people|reader|everyone|guest|they|who|student) * (want|like) to
+    not (be)? (it|that|this|they)
+    not need
+    not * sure but
+    need to (add|subtract|multiply|divide|find (?!out)|work|calculate|do|compute|figure (?!out)|combine|use)
+    (what|which) (grade|operation|language|font|format|title|tone|style)
+    (happy|glad|able) to
+    see (how|why)"""
+)
+_OFFER = stems("shall should will would can could do be have")
+_INVERTING = AUXILIARIES | ASKING
+_PERSON = stems("i we you")
+_INVITING = stems("come join visit call contact meet stop drop hurry buy see then we sign bring")
 # Without any of these (or a question mark) a message asks for nothing.
 _TRIGGERS = frozenset(
-    "how what whats what's which who who's whos whose whom where where's wheres when why tell give "
-    "send remind could can "
-    "would may might know need needs needed require required missing lack lacking lacks wonder "
-    "wondering curious like "
-    "love ask asking absent left omitted unclear unknown unspecified unstated depends fill blank "
-    "please pls plz kindly "
-    "specify provide state indicate supply list confirm clarify share name mention describe forgot "
-    "forgotten sure unsure "
-    "not never nowhere neither nor without waht hwo wich wher mising misssing pleas".split()
+    "how what whats what's which who who's whos whose whom where where's wheres when why tell give send "
+    "remind could can would may might know need needs needed require required missing lack lacking lacks "
+    "wonder wondering curious like love ask asking absent left omitted unclear unknown unspecified "
+    "unstated depends fill blank please pls plz kindly specify provide state indicate supply list confirm "
+    "clarify share name mention describe forgot forgotten sure unsure not never nowhere neither nor "
+    "without cannot waht whta hwo wich wher".split()
 )
 
 
 @dataclass(slots=True)
-class Segment:
+class Clause:
     """A stretch of a sentence with at most one question word.
 
     Attributes:
-        words: stems, without fillers and without the words of the request itself.
-        joint: what parts it from the segment before: "", "and", "but", "," or "?" (a question word).
-        numbers: the numbers that it states.
+        words: stems, without fillers and, where it asks, without the words of the request itself.
+        joint: what parts it from the clause before: "", "and", "but", "," or "?" (a question word).
+        number: whether it states a number.
         asks: whether it asks for something.
+        bare: whether it asks by the question mark alone ("is it on Friday?", "location?").
     """
 
     words: list[str]
     joint: str = ""
-    numbers: tuple[str, ...] = ()
+    number: bool = False
     asks: bool = False
+    bare: bool = False
 
 
 @dataclass(slots=True)
 class Sentence:
-    """The segments of a sentence.
+    """The clauses of a sentence.
 
     Attributes:
-        segments: its parts in order.
+        clauses: its parts in order.
         question: whether it ends with a question mark.
         listed: whether it is a line of a list after a colon.
-        bare: whether it asks by its question mark alone, without question word or request.
     """
 
-    segments: list[Segment] = field(default_factory=list)
+    clauses: list[Clause] = field(default_factory=list)
     question: bool = False
     listed: bool = False
-    bare: bool = False
 
     @property
     def asks(self) -> bool:
         """Whether any part asks for something."""
-        return any(segment.asks for segment in self.segments)
+        return any(clause.asks for clause in self.clauses)
 
 
-def read(message: str) -> list[Sentence]:
-    """The sentences of a message, with what asks marked; [] when nothing can.
+def normal(message: str) -> str:
+    """The part of a message that is read, in lower case, without list labels; idioms in plain words."""
+    text = _LABEL.sub(" ", message[:MAX_CHARS].lower().replace("’", "'"))
+    text = _HEADER.sub(":\n", text)
+    return _IDIOM.sub(lambda match: IDIOMS[match[0]], text)
+
+
+@lru_cache(maxsize=1024)
+def read(text: str) -> tuple[Sentence, ...]:
+    """The sentences of a ``normal`` text, with what asks marked; empty when nothing can.
 
     Example:
-        >>> [s.words for s in read("I know the day, but where is it?")[0].segments if s.asks]
+        >>> [c.words for c in read("i know the day, but where is it?")[0].clauses if c.asks]
         [['where', 'be', 'it']]
-        >>> read("Each box has 4 eggs.")
-        []
+        >>> read("each box has 4 eggs.")
+        ()
     """
-    message = message[:MAX_CHARS].lower().replace("’", "'")
-    tokens = _TOKEN.findall(message)
-    if "?" not in tokens and _TRIGGERS.isdisjoint(tokens) and "n't" not in message:
-        return []
+    tokens = _TOKEN.findall(text)
+    if "?" not in text and _TRIGGERS.isdisjoint(tokens) and "n't" not in text:
+        return ()
     sentences = _split(tokens)
     carried = False
     for sentence in sentences:
         _mark(sentence, carried and sentence.listed)
-        carried = (sentence.asks or carried) if sentence.listed else sentence.asks
+        carried = (carried and sentence.listed) or sentence.asks
     for sentence, following in pairwise(sentences):
-        if sentence.bare and _invites(following):
-            for segment in sentence.segments:
-                segment.asks = False
-    return sentences
+        if not following.asks and not _INVITING.isdisjoint(following.clauses[0].words[:1]):
+            for clause in sentence.clauses:  # an advertisement: "Free on Friday? Come to the park!"
+                clause.asks &= not clause.bare
+    return tuple(sentences)
+
+
+class _Splitter:
+    """Collects tokens into clauses and sentences."""
+
+    def __init__(self) -> None:
+        self.sentences = [Sentence()]
+        self.words: list[str] = []
+        self.joint = ""
+        self.number = False
+
+    def close(self, joint: str) -> None:
+        """End the clause."""
+        if self.words or self.number:
+            self.sentences[-1].clauses.append(Clause(self.words, self.joint, self.number))
+        self.words, self.number, self.joint = [], False, joint
+
+    def end(self, question: bool, listed: bool) -> None:
+        """End the sentence; the next is a line of a list where ``listed``."""
+        self.close("")
+        self.sentences[-1].question = question
+        self.sentences.append(Sentence(listed=listed))
+
+    def word(self, token: str) -> None:
+        """Add a word; a question word begins a clause."""
+        word = stem(token.strip("' "))
+        if word in ASKING and self.words and not (self.words[-1] in ASKING and word != "which"):
+            self.close("?")
+        if word and word not in FILLERS and (len(word) > 1 or word in "iau"):
+            self.words.append(word)
+        if word in ASKING and token.endswith("s") and token != "whose":
+            self.words.append("be")
 
 
 def _split(tokens: Sequence[str]) -> list[Sentence]:
-    """Sentences and segments. A line after a colon, or after such a line, is ``listed``."""
-    sentences = [Sentence()]
-    words: list[str] = []
-    joint, last, listing = "", "", False
-    numbers: list[str] = []
-
-    def close(next_joint: str) -> None:
-        nonlocal words, joint, numbers
-        if words or numbers:
-            sentences[-1].segments.append(Segment(_idioms(words), joint, tuple(numbers)))
-        words, joint, numbers = [], next_joint, []
-
+    splitter, last, listing = _Splitter(), "", False
     for token in tokens:
-        first = token[0]
-        if first == "\n" or (token in _ENDS and last not in _TITLES):
-            close("")
-            sentences[-1].question = token == "?"
-            listing = (first == "\n" and (last == ":" or (listing and last[0] != "\n"))) or (
-                listing and first != "\n"
-            )
-            sentences.append(Sentence(listed=listing))
-        elif first.isdigit():
-            numbers.append(token)
+        if token[0] in _ENDS and not (token == "." and last in _TITLES):
+            if token == "\n":
+                listing = last == ":" or (listing and last != "\n")
+            splitter.end("?" in token, listing)
+        elif token[0].isdigit():
+            splitter.number = True
         elif token in _JOINTS:
-            close(_JOINTS[token])
-        elif first.isalpha() or first == "'":
-            word = stem(token.strip("'")) if first == "'" else stem(token)
-            if word in ASKING and words and not (words[-1] in ASKING and word != "which"):
-                close("?")
-            if word and word not in FILLERS:
-                words.append(word)
-            if (token.endswith("'s") and word in ASKING) or token in ("whats", "wheres", "whos"):
-                words.append("be")
+            splitter.close(_JOINTS[token])
+        elif token[0].isalpha() or token[0] == "'":
+            splitter.word(token)
         else:
-            close(",")
+            splitter.close(",")
         last = last if token == "*" else token
-    close("")
-    return [sentence for sentence in sentences if sentence.segments]
-
-
-def _idioms(words: list[str]) -> list[str]:
-    """The words with fixed phrases exchanged for what they mean."""
-    result: list[str] = []
-    i = 0
-    while i < len(words):
-        for length in range(min(LONGEST_IDIOM, len(words) - i), 1, -1):
-            meant = IDIOMS.get(tuple(words[i : i + length]))
-            if meant is not None:
-                result.extend(stem(word) for word in meant.split())
-                i += length
-                break
-        else:
-            result.append(words[i])
-            i += 1
-    return result
+    splitter.close("")
+    return [sentence for sentence in splitter.sentences if sentence.clauses]
 
 
 def _mark(sentence: Sentence, carried: bool) -> None:
-    """Find out, from left to right, which segments ask."""
+    """Find out, from left to right, which clauses ask; a list goes on asking, talk goes on not asking."""
     asking, blocked = carried, False
-    short = sum(len(segment.words) for segment in sentence.segments if not segment.numbers) <= _SHORT
-    for i, segment in enumerate(sentence.segments):
-        if segment.joint in ("but", ","):
-            blocked = False
-        if segment.joint == "but":
-            asking = carried
-        span, talk = _verdict(segment.words)
-        opened = _opening(segment.words)
-        if talk or (span is None and _subordinate(segment.words[opened:])):
-            blocked, asking = True, False
+    if sentence.clauses[-1].words == ["please"]:
+        sentence.question = True
+    wh = any(clause.joint == "?" for clause in sentence.clauses)
+    short = not wh and sum(len(clause.words) for clause in sentence.clauses if not clause.number) <= _SHORT
+    for i, clause in enumerate(sentence.clauses):
+        asking &= clause.joint != "but" or carried
+        blocked &= clause.joint not in ("but", ",")
+        first = next((j for j, word in enumerate(clause.words) if word not in OPENERS), len(clause.words))
+        rest = clause.words[first:]
+        text = "".join([word + " " for word in rest])
+        talk, request = _find_talk(text), _REQUEST.search(text)
+        talks = talk is not None and (not request or talk <= request.start())
+        if talks or _subordinate(clause.words, bool(request)):
+            asking, blocked = False, True
+            for empty in sentence.clauses[:i] if talk is not None else ():  # "do you know | what it means?"
+                empty.asks &= not _EMPTY.issuperset(empty.words)
+        elif blocked:
             continue
-        if blocked:
-            continue
-        if span is not None:
-            segment.asks = True
-        elif opened < len(segment.words) and _interrogative(segment.words[opened:]):
-            segment.asks = asking or sentence.question or i == 0 or _all_open(sentence.segments[:i])
-        elif segment.numbers:
-            continue
-        else:
-            bare = not asking and sentence.question and _asks_bare(segment.words[opened:], short)
-            sentence.bare |= bare
-            segment.asks = asking or bare
-        asking |= segment.asks
-        _trim(segment, span)
+        elif request and not (rest[0] in ASKING and rest[1:2] and rest[1] not in _PERSON):
+            clause.asks = True
+            clause.words = _about(text, *request.span())
+        elif rest and rest[0] in ASKING:
+            clause.asks = asking or sentence.question or _begins(sentence.clauses[:i], clause, rest)
+        elif not clause.number and asking:
+            clause.asks, clause.bare = True, sentence.clauses[i - 1].bare if i else False
+        elif rest and sentence.question and not clause.number:
+            clause.asks = clause.bare = _asks_bare(rest, short)
+        asking |= clause.asks
+        if clause.asks and rest and rest[0] in ASKING:
+            _trim(clause.words)
 
 
-def _invites(sentence: Sentence) -> bool:
-    """Whether it goes on as an advertisement does: "Come to the library!"."""
-    words = sentence.segments[0].words
-    return not sentence.asks and any(word in INVITING for word in words[:2])
+def _begins(before: Sequence[Clause], clause: Clause, words: Sequence[str]) -> bool:
+    """Whether a question word begins the sentence, or what follows a comma."""
+    opening = all(OPENERS.issuperset(c.words) and not c.number for c in before)
+    return opening or (clause.joint == "," and len(words) > 1)
 
 
-def _all_open(segments: Sequence[Segment]) -> bool:
-    return all(_opening(segment.words) == len(segment.words) and not segment.numbers for segment in segments)
+def _asks_bare(words: Sequence[str], short: bool) -> bool:
+    """Whether words ask by the question mark alone: "shall we ...?" is an offer."""
+    if words[0] in _OFFER and words[1:2] and words[1] in _PERSON:
+        return False
+    return short or words[0] in AUXILIARIES or not (QUANTITY.isdisjoint(words) or words[0] in _PERSON)
 
 
-def _opening(words: Sequence[str]) -> int:
-    """How many words of greeting and connection stand before the sentence proper."""
-    return next((i for i, word in enumerate(words) if word not in OPENERS), len(words))
+def _find_talk(text: str) -> int | None:
+    """Where talk begins; "you want" is none in "what do you want"."""
+    for found in _TALK.finditer(text):
+        before = text[: found.start()].split()
+        if not (before and before[-1] in _INVERTING and found[0].split()[0] in _PERSON):
+            return found.start()
+    return None
 
 
-def _subordinate(words: Sequence[str]) -> bool:
-    if len(words) < 2 or words[0] not in SUBORDINATE:
+def _about(text: str, start: int, end: int) -> list[str]:
+    """What a request is about: the words after its phrase, else those before."""
+    after = text[end:].split()
+    again = _REQUEST.search(text, end)
+    if again and not text[end : again.start()].strip():
+        after = text[again.end() :].split()
+    _trim(after)
+    content = [word for word in after if word not in _EMPTY]
+    open_words = [word for word in text[start:end].split() if word in GENERIC]
+    return after if content else text[:start].split() + open_words + after
+
+
+_EMPTY = OPENERS | ((STOP | NEUTRAL) - QUANTITY)
+
+
+def _subordinate(words: Sequence[str], request: bool) -> bool:
+    """Like "because she buys more"; "if you tell me" is a request."""
+    if words[:1] == ["to"] and len(words) > 1:  # "to find the total"
+        return not request
+    if len(words) < 2 or words[0] not in _SUBORDINATE or (request and words[0] in _CONDITION):
         return False
     return words[0] != "when" or words[1] not in _FOLLOWS_WHEN
 
 
-def _interrogative(words: Sequence[str]) -> bool:
-    """Begins with a question word, after a preposition at most, and is no relative clause."""
-    return words[0] in ASKING
-
-
-def _asks_bare(words: Sequence[str], short: bool) -> bool:
-    """Whether words before a question mark ask although no question word stands there."""
-    return bool(words) and (short or words[0] in AUXILIARIES or not QUANTITY.isdisjoint(words))
-
-
-def _verdict(words: Sequence[str]) -> tuple[tuple[int, int] | None, bool]:
-    """The span of a request phrase, and whether the segment is talk that asks for nothing.
-
-    Of a request and a talk phrase the earlier counts, and the longer where both begin at one word.
-    """
-    denial = _denial(words)
-    first = _opening(words)
-    if tuple(words[first : first + 2]) in _OFFERS or _judges(words, first):
-        return None, True
-    talk = _talk(words)
-    if denial and not (talk and words[talk[0]] in ASKING):
-        return denial, False
-    request = REQUESTS.find(words) or _imperative(words)
-    if not talk or not request:
-        return request, talk is not None
-    is_talk = (talk[0], -talk[1]) <= (request[0], -request[1])
-    return (None, True) if is_talk else (request, False)
-
-
-def _judges(words: Sequence[str], first: int) -> bool:
-    """Like "is the time right?", "tell me if the day is wrong", "could you read it"."""
-    verb, who = (*words[first : first + 2], "", "")[:2]
-    if verb in AUXILIARIES and who in ("you", "i", "we"):
-        return verb == "be" or any(word in DOING for word in words[first + 2 : first + 4])
-    judged = verb in ("be", "do") or words[first : first + 3] in (_TELL_IF, _TELL_WHETHER)
-    return judged and not JUDGING.isdisjoint(words) and ASKING.isdisjoint(words)
-
-
-def _talk(words: Sequence[str]) -> tuple[int, int] | None:
-    """The first talk phrase; "you know" is none in "what do you know"."""
-    span = TALK.find(words)
-    while span and span[0] and words[span[0]] in ("you", "i", "we") and words[span[0] - 1] in _INVERTING:
-        span = TALK.find(words, span[0] + 1)
-    return span
-
-
-def _denial(words: Sequence[str]) -> tuple[int, int] | None:
-    """Like "you have not said", "nowhere do you mention", "the price is not given"."""
-    for i, word in enumerate(words):
-        if word in NEGATIONS:
-            said = next((j for j in range(i + 1, min(i + 8, len(words))) if words[j] in SAYING), None)
-            if said is not None:
-                return said, said + 1
-            if i + 1 < len(words) and any(w in QUANTITY for w in words[i + 1 : i + 4]):
-                return i, i + 1
-    return None
-
-
-def _imperative(words: Sequence[str]) -> tuple[int, int] | None:
-    """Like "please specify ...", "number of tickets please"."""
-    if words and words[-1] == "please":
-        return len(words) - 1, len(words)
-    first = _opening(words)
-    if first < len(words) and words[first] in REQUEST_VERBS and (first == 0 or "please" in words[:first]):
-        return first, first + 1
-    if "please" in words[:-1]:
-        at = words.index("please")
-        if words[at + 1] in REQUEST_VERBS:
-            return at, at + 2
-    return None
-
-
-def _trim(segment: Segment, span: tuple[int, int] | None) -> None:
-    """Take the words of the request out, and what a conjunction adds at the end."""
-    start, end = span or (0, 0)
-    words = segment.words
-    for i in range(max(1, end), len(words)):
-        if words[i] in _CUT and i + 1 < len(words):
-            words = words[: i + 1]
-            break
-    rest = words[:start] + words[end:]
-    # "could you tell me": one request phrase after another
-    again = REQUESTS.find(rest)
-    if again and again[0] <= start:
-        rest = rest[: again[0]] + rest[again[1] :]
-    if start < len(rest) and rest[start] in REQUEST_VERBS:
-        rest = rest[:start] + rest[start + 1 :]
-    segment.words = rest
+def _trim(words: list[str]) -> None:
+    """Cut off what a conjunction adds at the end."""
+    for i in range(3, len(words) - 1):
+        if words[i] in _CUT:
+            del words[i + 1 :]
+            return

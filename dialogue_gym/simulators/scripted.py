@@ -127,7 +127,7 @@ def _run(request: UserRequest, chooser: Chooser) -> UserReply:
     if not request.conversation:
         return _opening(request, said, chooser)
     message = request.conversation[-1]["content"]
-    asked = recognise(message, request.brief)
+    asked = recognise(message, request.brief, [fact.name for fact in said.held])
     reading = read_message(request, said, message, asked)
     turn = len(texts(request.conversation, "assistant"))
     persona = request.persona
