@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,9 @@ from dialogue_gym.dialogue import EndReason
 from dialogue_gym.simulators.base import UserReply, UserRequest, UserSimulator
 
 logger = logging.getLogger(__name__)
+
+Outcomes = list[UserReply | Exception]
+"""Per request of a call its reply, or the exception that stands for what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +37,61 @@ def ask(
 
     Everything is asked for in one call. Requests that get no proper reply (the call raises, misses its
     deadline, or returns junk for them) are asked for once more, each on its own; those that fail again
-    are failures. A reply that carries an error is a failure at once.
+    are failures. A reply that carries an error is a failure at once. With a deadline, that second round
+    runs in threads under one deadline, so that the whole takes two deadlines at most.
 
     Args:
         simulator: who is asked.
         requests: may be empty; then nothing is called.
-        deadline_s: seconds that each call may take, or None. A call that misses it goes on in its
+        deadline_s: seconds that each round may take, or None. A call that misses it goes on in its
             abandoned thread, so the simulator must bear being called meanwhile.
     """
     if not requests:
         return []
-    outcomes = _call(simulator, requests, deadline_s)
+    [outcomes] = _round(simulator, [requests], deadline_s)
+    again = []
     for i, outcome in enumerate(outcomes):
         if isinstance(outcome, Exception):
             logger.warning("user simulator: %s; this dialogue is asked for again alone", _line(outcome))
-            outcomes[i] = _call(simulator, requests[i : i + 1], deadline_s)[0]
+            again.append(i)
+    alone = _round(simulator, [requests[i : i + 1] for i in again], deadline_s)
+    for i, [outcome] in zip(again, alone, strict=True):
+        outcomes[i] = outcome
     return [_settle(outcome) for outcome in outcomes]
 
 
-def _call(
-    simulator: UserSimulator, requests: Sequence[UserRequest], deadline_s: float | None
-) -> list[UserReply | Exception]:
-    """One call; per request its reply, or the exception that stands for what went wrong."""
+def _round(
+    simulator: UserSimulator, batches: Sequence[Sequence[UserRequest]], deadline_s: float | None
+) -> list[Outcomes]:
+    """One call for each batch: one after the other, or all at once under one deadline."""
+    if deadline_s is None:
+        return [_call(simulator, batch) for batch in batches]
+    calls = [_begin(simulator, batch) for batch in batches]
+    wait(calls, deadline_s)
+    missed = DeadlineMissedError(f"no reply within {deadline_s:g} s")
+    return [
+        call.result() if call.done() else [missed] * len(batch)
+        for call, batch in zip(calls, batches, strict=True)
+    ]
+
+
+def _begin(simulator: UserSimulator, requests: Sequence[UserRequest]) -> Future[Outcomes]:
+    """The call in a daemon thread: no pool, which would wait at exit for a call that hangs."""
+    future: Future[Outcomes] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(_call(simulator, requests))
+        except BaseException as error:
+            future.set_exception(error)  # raised again by result(), in the caller's thread
+
+    threading.Thread(target=work, name="user-simulator", daemon=True).start()
+    return future
+
+
+def _call(simulator: UserSimulator, requests: Sequence[UserRequest]) -> Outcomes:
     try:
-        if deadline_s is None:
-            replies: Any = simulator.reply(requests)
-        else:
-            replies = _within(deadline_s, lambda: simulator.reply(requests))
+        replies: Any = simulator.reply(requests)
         if not isinstance(replies, list | tuple) or len(replies) != len(requests):
             raise TypeError(
                 f"reply() must return a list of {len(requests)}, got {type(replies).__name__}"
@@ -86,33 +118,18 @@ def _settle(outcome: UserReply | Exception) -> UserReply | Failure:
     if isinstance(outcome, UserReply):
         if outcome.error is None:
             return outcome
-        late, detail = outcome.timed_out, outcome.error
+        failure = Failure(_reason(outcome.timed_out, outcome.overflow), outcome.error)
     else:
-        late, detail = isinstance(outcome, DeadlineMissedError), _line(outcome)
-    logger.warning("user simulator: %s; this dialogue ends unscored", detail)
-    return Failure(EndReason.SIMULATOR_TIMEOUT if late else EndReason.SIMULATOR_FAILURE, detail)
+        failure = Failure(_reason(isinstance(outcome, DeadlineMissedError)), _line(outcome))
+    logger.warning("user simulator: %s; this dialogue ends unscored", failure.detail)
+    return failure
+
+
+def _reason(timed_out: bool, overflow: bool = False) -> EndReason:
+    if overflow:
+        return EndReason.CONTEXT_OVERFLOW
+    return EndReason.SIMULATOR_TIMEOUT if timed_out else EndReason.SIMULATOR_FAILURE
 
 
 def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:500]
-
-
-def _within(deadline_s: float, call: Callable[[], Any]) -> Any:
-    """The call's result from a thread of its own, or ``DeadlineMissedError``."""
-    results: list[Any] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            errors.append(error)  # raised again below, in the caller's thread
-
-    thread = threading.Thread(target=work, name="user-simulator", daemon=True)
-    thread.start()
-    thread.join(deadline_s)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise DeadlineMissedError(f"no reply within {deadline_s:g} s")
-    return results[0]

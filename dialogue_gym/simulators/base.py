@@ -42,6 +42,7 @@ class UserReply:
         metadata: JSON-able details for the laboratory's log (which facts were told, model, ...).
         error: when set, this dialogue alone has failed; the text is ignored.
         timed_out: whether the error is a missed deadline.
+        overflow: whether the error is a full context of the user's model.
     """
 
     text: str
@@ -49,6 +50,7 @@ class UserReply:
     metadata: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     timed_out: bool = False
+    overflow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ def brief_text(brief: Brief) -> str:
 
 def _reply(completion: Completion) -> UserReply:
     if completion.finish_reason in ("error", "overflow"):
-        return UserReply("", error=completion.error or f"language model: {completion.finish_reason}")
+        error = completion.error or f"language model: {completion.finish_reason}"
+        return UserReply("", error=error, overflow=completion.finish_reason == "overflow")
     text, mark, _ = completion.text.partition(STOP_MARK)
     metadata = {"tokens": len(completion.token_ids), "finish_reason": completion.finish_reason}
     return UserReply(text.strip(), stop=bool(mark), metadata=metadata)

@@ -32,6 +32,30 @@ def test_a_missed_deadline_costs_only_its_row():
     assert env.simulator.calls == [3, 3, 1, 1, 1]
 
 
+@pytest.mark.parametrize("first", ["hangs", "raises"])
+def test_a_dead_user_costs_two_deadlines_however_many_rows(first):
+    class Dead(Wrapped):
+        def reply(self, requests):
+            if len(requests) > 1 and first == "raises":
+                raise OSError("down")
+            time.sleep(2)
+
+    begin = time.monotonic()
+    outcomes = ask(Dead(StubUser()), [object()] * 8, 0.2)
+    assert time.monotonic() - begin < 1
+    missed = Failure(EndReason.SIMULATOR_TIMEOUT, "DeadlineMissedError: no reply within 0.2 s")
+    assert outcomes == [missed] * 8
+
+
+def test_an_interrupt_in_the_deadline_thread_is_raised_to_the_caller():
+    class Interrupted(Wrapped):
+        def reply(self, requests):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(Interrupted(StubUser()), [object()], 5)
+
+
 def test_a_raise_in_the_deadline_thread_is_a_failure():
     class Down(StubUser):
         def reply(self, requests):

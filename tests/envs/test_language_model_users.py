@@ -189,7 +189,7 @@ def test_a_model_that_fails_on_one_dialogue_ends_that_one(kind, how):
         *_, truncated, infos = env.step(["hm", word, "ok"])
         env.step(["and"] * 3)
     assert truncated.tolist() == [False, True, False]
-    assert infos["end_reason"][1] == "simulator_failure"
+    assert infos["end_reason"][1] == ("context_overflow" if how == "overflow" else "simulator_failure")
     for row in (0, 2):
         assert envs[0].record(row).messages == envs[1].record(row).messages
 
@@ -199,7 +199,7 @@ def test_a_full_context_of_the_user_ends_that_dialogue(parts):
     env.reset(seed=1)
     *_, truncated, infos = env.step(["ok", "x" * 1_000_000, "ok"])
     assert truncated.tolist() == [False, True, False]
-    assert infos["end_reason"][1] == "simulator_failure"
+    assert infos["end_reason"][1] == "context_overflow"
     assert env.record(1).reward is None
     assert "tokens" in env.record(1).extra["failure"]
 

@@ -218,7 +218,7 @@ def test_the_reference_shows_nowhere_before_the_score(parts, caplog, seed, scrip
 
 
 @few
-@given(seed=seeds, script=scripts, fault=st.sampled_from(["raise", "junk", "text", "error", "late"]))
+@given(seed=seeds, script=scripts, fault=st.sampled_from(["raise", "junk", "text", "error", "late", "full"]))
 def test_a_fault_ends_its_own_dialogue_only(parts, caplog, seed, script, fault):
     class Faulty(Wrapped):
         def reply(self, requests):
@@ -232,6 +232,7 @@ def test_a_fault_ends_its_own_dialogue_only(parts, caplog, seed, script, fault):
                 "text": UserReply(3),
                 "error": UserReply("", error="no"),
                 "late": UserReply("", error="late", timed_out=True),
+                "full": UserReply("", error="full", overflow=True),
             }[fault]
             return [bad if b else reply for b, reply in zip(broken, replies, strict=True)]
 
@@ -246,7 +247,7 @@ def test_a_fault_ends_its_own_dialogue_only(parts, caplog, seed, script, fault):
         assert not (terminated & truncated).any()
         assert (rewards[truncated] == 0.0).all()
         assert not infos["scored"][truncated].any()
-    reason = "simulator_timeout" if fault == "late" else "simulator_failure"
+    reason = {"late": "simulator_timeout", "full": "context_overflow"}.get(fault, "simulator_failure")
     for row in range(5):
         good, bad = clean.record(row), faulty.record(row)
         if bad.end_reason == reason and bad != good:  # a user may also fail by itself, in both

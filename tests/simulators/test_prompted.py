@@ -107,6 +107,7 @@ def test_a_model_that_fails_costs_one_dialogue(reason: Any) -> None:
 
     failed, fine = PromptedUser(StubModel(complete)).reply([request(), request(())])
     assert (failed.error, fine.error, fine.text) == ("too long", None, "hi")
+    assert (failed.overflow, fine.overflow) == (reason == "overflow", False)
     nameless = PromptedUser(StubModel(lambda _: Completion("", finish_reason=reason)))
     assert nameless.reply([request()])[0].error == f"language model: {reason}"
 
