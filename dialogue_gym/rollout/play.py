@@ -1,5 +1,6 @@
 """Plays a policy against a vector environment and records trajectories; the only such loop there is."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,11 @@ from dialogue_gym.dialogue import EndReason
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.rollout.base import Policy, PolicyReply, PolicyRequest, Trajectory
 from dialogue_gym.seeding import NoiseKey
+
+logger = logging.getLogger(__name__)
+
+_SPARE = {"messages": [{"role": "user", "content": ""}]}
+"""What fills the rows that a batch does not need: a history that waits for the agent costs no user call."""
 
 
 @dataclass(slots=True)
@@ -40,7 +46,9 @@ def play(
 
     Args:
         env: made with ``autoreset_mode="Disabled"`` and ``observe="all"``.
-        policy: the agent. Rows that it fails on (``error``) end unscored, with the reason.
+        policy: the agent. Dialogues that it fails on (``error``) end unscored, with the reason. Where
+            ``act`` raises or returns no proper replies, it is asked again for each dialogue alone; those
+            that it fails on again end as ``POLICY_FAILURE`` with the error in their record.
         task_seeds: one for each dialogue.
         reply_seeds: as many.
         policy_seed: seeds the policy's own noise.
@@ -87,8 +95,7 @@ def _play_batch(
         "task_seed": np.array([*task_seeds, *([task_seeds[0]] * spare)], dtype=np.int64),
         "reply_seed": np.array([*reply_seeds, *([reply_seeds[0]] * spare)], dtype=np.int64),
     }
-    if starts is not None:
-        options["dialogue"] = [*starts, *([None] * spare)]
+    options["dialogue"] = [*(starts or [None] * count), *([_SPARE] * spare)]
     observations, infos = env.reset(options=options)
     env.abort(range(count, env.num_envs))
     rows = [
@@ -98,8 +105,9 @@ def _play_batch(
     live = [i for i in range(count) if not infos["end_reason"][i]]
     # a batch is over in one process, so that its rows may serve as ids of the policy's dialogues
     while live:
-        replies = policy.act(
-            [PolicyRequest(i, observations[i], rows[i].key.child(len(observations[i]) // 2)) for i in live]
+        replies = _act(
+            policy,
+            [PolicyRequest(i, observations[i], rows[i].key.child(len(observations[i]) // 2)) for i in live],
         )
         actions = [""] * env.num_envs
         for i, reply in zip(live, replies, strict=True):
@@ -115,6 +123,37 @@ def _play_batch(
         policy.forget([i for i in live if terminated[i] or truncated[i]])
         live = [i for i in live if not (terminated[i] or truncated[i])]
     return [_trajectory(env, policy, i, row) for i, row in enumerate(rows)]
+
+
+def _act(policy: Policy, requests: Sequence[PolicyRequest]) -> list[PolicyReply]:
+    """One call for all; where that fails, one for each, so that a fault stays with its dialogue."""
+    try:
+        return _call(policy, requests)
+    except Exception as error:
+        logger.warning("policy: %s; each dialogue is asked for again alone", _line(error))
+    return [_act_alone(policy, request) for request in requests]
+
+
+def _act_alone(policy: Policy, request: PolicyRequest) -> PolicyReply:
+    try:
+        return _call(policy, [request])[0]
+    except Exception as error:
+        logger.warning("policy: %s; this dialogue ends unscored", _line(error))
+        return PolicyReply("", error=_line(error))
+
+
+def _call(policy: Policy, requests: Sequence[PolicyRequest]) -> list[PolicyReply]:
+    replies = policy.act(requests)
+    if len(replies) != len(requests):
+        raise TypeError(f"act() must return {len(requests)} replies, got {len(replies)}")
+    for reply in replies:
+        if not (isinstance(reply, PolicyReply) and isinstance(reply.text, str)):
+            raise TypeError(f"act() must return PolicyReply objects with a text, got {reply!r:.200}")
+    return replies
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
 def _trajectory(env: DialogueVectorEnv, policy: Policy, index: int, row: _Row) -> Trajectory:

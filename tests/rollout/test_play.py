@@ -85,6 +85,73 @@ def test_a_policy_that_fails_ends_its_dialogue_unscored_and_no_other(make_env: M
     assert play(make_env(), broken, [1], [1])[0].record.end_reason == "policy_failure"
 
 
+@pytest.mark.parametrize("how", ["raise", "short", "junk", "text"])
+def test_a_policy_that_raises_is_asked_again_for_each_dialogue_alone(
+    make_env: MakeEnv, speaker: Any, how: str
+) -> None:
+    class Fragile(speaker):  # type: ignore[misc]
+        def act(self, requests: Sequence[PolicyRequest]) -> Any:
+            replies: list[Any] = super().act(requests)
+            for i, request in enumerate(requests):
+                if "have" in request.conversation[0]["content"]:
+                    if how == "raise":
+                        raise OSError("out of\nmemory")
+                    replies[i] = {"junk": "a text", "text": PolicyReply(None)}.get(how)  # type: ignore[arg-type]
+            return [r for r in replies if r is not None]
+
+    answer = "The answer is 5."
+    played = play(make_env(num_envs=10), Fragile(lambda _: answer), range(30), range(30))
+    sound = play(make_env(num_envs=10), speaker(lambda _: answer), range(30), range(30))
+    failed = [t for t in played if t.record.end_reason == "policy_failure"]
+    assert 0 < len(failed) < 30
+    for trajectory, twin in zip(played, sound, strict=True):
+        if trajectory in failed:
+            assert "have" in trajectory.record.messages[0]["content"]
+            assert (trajectory.reward, trajectory.token_ids) == (None, [])
+            detail = trajectory.record.extra["failure"]
+            assert detail == "OSError: out of" if how == "raise" else detail.startswith("TypeError: act()")
+        else:
+            assert trajectory == twin
+
+
+def test_a_policy_that_raises_once_loses_nothing(make_env: MakeEnv, speaker: Any) -> None:
+    class Flaky(speaker):  # type: ignore[misc]
+        calls = 0
+
+        def act(self, requests: Sequence[PolicyRequest]) -> Any:
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError
+            return super().act(requests)
+
+    played = play(make_env(), Flaky(lambda _: "The answer is 5."), range(3), range(3))
+    assert played == play(make_env(), speaker(lambda _: "The answer is 5."), range(3), range(3))
+
+
+def test_an_interrupt_ends_the_rollout(make_env: MakeEnv, speaker: Any) -> None:
+    def interrupt(_: Any) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play(make_env(), speaker(interrupt), [1], [1])
+
+
+def test_rows_that_a_batch_does_not_need_are_never_asked(make_env: MakeEnv, speaker: Any) -> None:
+    env = make_env(num_envs=4, max_turns=1)
+    asked: list[int] = []
+
+    class Counting(type(env.simulator)):  # type: ignore[misc]
+        def reply(self, requests: Any) -> Any:
+            asked.append(len(requests))
+            return super().reply(requests)
+
+    env.simulator = Counting()
+    play(env, speaker(lambda _: "ok"), range(6), range(6))
+    assert asked == [4, 2]
+    play(env, speaker(lambda _: "ok"), [1], [1])
+    assert asked == [4, 2, 1]
+
+
 def test_a_policy_is_told_what_is_over(make_env: MakeEnv, speaker: Any) -> None:
     policy = speaker(lambda _: "The answer is 5.")
     play(make_env(num_envs=4), policy, range(6), range(6))
