@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ from dialogue_gym.tasks.documents import ProceduralDocuments
 from dialogue_gym.tasks.jsonl import JsonLinesTasks, split_of
 from dialogue_gym.tasks.word_problems import brief_of_question, canonical_form
 
-GSM8K = Path(__file__).parents[2].parent / "shared" / "data" / "gsm8k_test.jsonl"
+DATA = Path(os.environ.get("DIALOGUE_GYM_DATA") or Path(__file__).parents[3] / "shared" / "data")
+GSM8K = DATA / "gsm8k_test.jsonl"
 ROW = {"question": "Tom has 12 cats. Ann has 5 dogs. How many pets are there?", "answer": "12+5\n#### 17"}
 FACTS = [
     {"name": "day", "value": "Friday", "text": "it's on Friday", "slip": "Monday", "topics": ["Day", "when"]},
@@ -333,7 +335,7 @@ def test_registered_for_both_kinds(tmp_path: Path) -> None:
     assert task_sources["document"].build({"name": "jsonl", "path": notices}).kind == "document"
 
 
-@pytest.mark.skipif(not GSM8K.exists(), reason="needs ../shared/data/gsm8k_test.jsonl")
+@pytest.mark.skipif(not GSM8K.exists(), reason="needs gsm8k_test.jsonl in the folder DIALOGUE_GYM_DATA")
 def test_all_of_gsm8k_loads() -> None:
     source = JsonLinesTasks(GSM8K, "math")
     tasks = every(source)
