@@ -222,9 +222,6 @@ def _persona(persona: Any) -> Persona | None:
     if not isinstance(persona, Mapping):
         raise ValueError(f"the dialogue's persona is a Persona or a dict, got {type(persona).__name__}")
     check_options(Persona, persona, "a persona")
-    for name, value in persona.items():
-        if not isinstance(value, int | float):
-            raise ValueError(f"the persona's {name} is a number or a bool, got {value!r}")
     return Persona(**persona)
 
 

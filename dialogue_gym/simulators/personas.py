@@ -1,8 +1,13 @@
 """Personas: how a user behaves, and populations that they are drawn from."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from dialogue_gym.seeding import NoiseKey
+
+_PROBABILITIES = ("disclosure", "terseness", "politeness", "slip", "correction", "trust")
+_SWITCHES = ("lowercase", "punctuation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,14 @@ class Persona:
         patience: turns after which the user may walk away.
         lowercase: whether the user writes without capitals.
         punctuation: whether the user ends sentences with punctuation.
+
+    Raises:
+        ValueError: a value that cannot be, in one line with the field's name.
+
+    Example:
+        >>> Persona(trust=1.5)
+        Traceback (most recent call last):
+        ValueError: a persona's trust must be a number from 0 to 1, got 1.5
     """
 
     disclosure: float = 0.5
@@ -30,6 +43,13 @@ class Persona:
     patience: int = 8
     lowercase: bool = True
     punctuation: bool = False
+
+    def __post_init__(self) -> None:
+        for name in _PROBABILITIES:
+            _check(_is_probability(getattr(self, name)), self, name, "a number from 0 to 1")
+        _check(_is_count(self.patience), self, "patience", "an int of at least 0")
+        for name in _SWITCHES:
+            _check(isinstance(getattr(self, name), bool), self, name, "a bool")
 
     def to_dict(self) -> dict[str, float | int | bool]:
         """Plain JSON-able fields."""
@@ -44,6 +64,9 @@ class Population:
         disclosure: bounds of the field of that name; likewise the rest.
         lowercase: probability that a persona writes in lower case.
         punctuation: probability that a persona punctuates.
+
+    Raises:
+        ValueError: a value that cannot be, or bounds in the wrong order, in one line with the field's name.
     """
 
     disclosure: tuple[float, float] = (0.05, 0.6)
@@ -55,6 +78,15 @@ class Population:
     patience: tuple[int, int] = (6, 14)
     lowercase: float = 0.6
     punctuation: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in _PROBABILITIES:
+            fits = _are_bounds(getattr(self, name), _is_probability)
+            _check(fits, self, name, "two numbers from 0 to 1, the lower one first")
+        fits = _are_bounds(self.patience, _is_count)
+        _check(fits, self, "patience", "two ints of at least 0, the lower one first")
+        for name in _SWITCHES:
+            _check(_is_probability(getattr(self, name)), self, name, "a number from 0 to 1")
 
     def to_dict(self) -> dict[str, list[float] | float]:
         """Plain JSON-able fields; bounds as lists, as JSON gives them back."""
@@ -78,3 +110,23 @@ class Population:
             lowercase=key.child("lowercase").uniform() < self.lowercase,
             punctuation=key.child("punctuation").uniform() < self.punctuation,
         )
+
+
+def _check(fits: bool, owner: Persona | Population, name: str, right: str) -> None:
+    if not fits:
+        kind = type(owner).__name__.lower()
+        raise ValueError(f"a {kind}'s {name} must be {right}, got {getattr(owner, name)!r}")
+
+
+def _is_probability(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_bounds(value: Any, fits: Callable[[Any], bool]) -> bool:
+    """Whether these are two values that fit, in order; a list is what JSON gives back."""
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    return pair and all(map(fits, value)) and value[0] <= value[1]

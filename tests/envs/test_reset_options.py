@@ -85,7 +85,7 @@ def test_pinned_seeds_hold_for_one_reset():
             "message 0 has role 'assistant'",
         ),
         ({"dialogue": {"task_seed": 1, "persona": {"mood": 1}}}, "a persona has no option 'mood'"),
-        ({"dialogue": {"task_seed": 1, "persona": {"trust": "a"}}}, "persona's trust is a number"),
+        ({"dialogue": {"task_seed": 1, "persona": {"trust": "a"}}}, "persona's trust must be a number"),
         ({"dialogue": {"task_seed": 1, "turns_metadata": 3}}, "turns_metadata is a list of dicts"),
         ({"dialogue": {"task_seed": 1, "turns_metadata": [3]}}, "turns_metadata is a list of dicts"),
         ({"dialogue": {"task": TASK | {"split": 3}}}, "field 'split' of Task must be a text"),
