@@ -29,6 +29,8 @@ _SMALL_TALK = re.compile(  # sentences that are said to the user; looked for bef
     r"|have a (?:great|nice|good|lovely))",
     _I,
 )
+# a notice may end with the same thanks as a message of the user
+_COURTESIES = frozenset({("thank", "you"), ("thanks",), ("many", "thanks"), ("thank", "you", "all")})
 _OFFER = re.compile(  # the same after a draft, where a thank-you may belong to it
     r"[\W_]*(?:you(?:'re|’re| are) (?:very |most )?welcome|let me know if"
     r"|feel free to (?:ask|tell|change)|i hope (?:this|that|it)|(?:glad|happy) to (?:help|change)"
@@ -91,12 +93,16 @@ def without_user_text(draft: str, user_texts: list[str]) -> str:
 
     A word is copied when it lies in a run of at least four words that also stands in a user message, or in
     a run that is a whole user message; a sentence of at least four words that is copied to 90 % is dropped,
-    and so is a shorter one that is a whole user message.
+    and so is a shorter one that is a whole user message, unless it only says thank you.
     """
     messages = [_words(text) for text in user_texts]
     runs = {tuple(words[i : i + _RUN]) for words in messages for i in range(len(words) - _RUN + 1)}
     wholes = {tuple(words) for words in messages if 0 < len(words) < _RUN}
-    kept = [s for s in _sentences(draft) if not _is_copied(_words(s), runs, wholes)]
+    kept = [
+        s
+        for s in _sentences(draft)
+        if tuple(_words(s)) in _COURTESIES or not _is_copied(_words(s), runs, wholes)
+    ]
     return " ".join(kept)
 
 

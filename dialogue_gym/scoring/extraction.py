@@ -8,14 +8,16 @@ Three tiers, the first that finds something decides:
    marbles left``), or a message that is only a number.
 
 Within a tier the last one counts. Questions, negations, conditions and uncertain wordings ("might be")
-state nothing, and a value beside another one it hedges with ("4 or 5", "4, maybe 5") makes the whole message
-state nothing. A concluded value followed by a question for more information is a restated fact, no answer.
+state nothing, and a value beside another one it hedges with ("4 or 5", "4. Another possibility is 5") makes
+the whole message state nothing. A value that the rest of the message corrects ("4. Wait, no, it is 5") is replaced
+or, when nothing replaces it, withdrawn. A concluded value followed by a question for more information is a
+restated fact, no answer.
 """
 
 import re
 
 from dialogue_gym.scoring.expressions import is_expression
-from dialogue_gym.scoring.numbers import NUMBER, NUMBER_WORDS, parse_number, tidy
+from dialogue_gym.scoring.numbers import NUMBER, NUMBER_WORD, parse_number, tidy
 
 _TAIL = 20_000  # characters of a message that are read, from its end
 _CONCLUSION_TAIL = 2_000  # ... and for the third tier
@@ -23,7 +25,7 @@ _MAX_CANDIDATES = 20
 _LONGEST_PAYLOAD = 300
 
 _I = re.IGNORECASE
-_SIGNAL = re.compile(rf"[0-9½¼¾\uff10-\uff19]|boxed|answer|{NUMBER_WORDS}")  # on lower case
+_SIGNAL = re.compile(rf"[0-9½¼¾\uff10-\uff19]|boxed|answer|{NUMBER_WORD}")  # on lower case
 _NUMBER = re.compile(f"(?P<value>{NUMBER})", _I)
 _BOXED = re.compile(r"\\f?boxed\s*\{")
 _HASHES = re.compile(
@@ -81,24 +83,59 @@ _FILLER = (
     r"|of|then|still|therefore|thus)\b){0,3}"
 )
 _STATED = re.compile(rf"{_VERB}{_FILLER}[\s:*_]*(?P<value>{NUMBER})", _I)
+_SUM = re.compile(r"[0-9)]\s?(?:[+*]|\s[-/])\s?[0-9(]")
 _RIGHT_SIDE = re.compile(rf"=[\s*_]*(?P<value>-?\s?{NUMBER})(?P<rest>[^0-9=]{{0,100}})\Z", _I)
 _LEFT_SIDE = re.compile(r"[0-9a-z)}][^=\n]{0,200}=", _I)
 _LEADING = re.compile(rf"{_FILLER}[\s*_:(]*(?P<value>-?\s?{NUMBER})", _I)
 _BARE = re.compile(
     rf"[\s*_=(]*(?:(?:so|a|thus|then|i think|i get|i got)\b[\s,:]*){{0,2}}"
+    rf"(?:(?:about|around|roughly|approximately)\s+)?"
     rf"(?P<value>{NUMBER})(?:[\s*_]+[a-z]{{1,20}}){{0,3}}[\s.!*_)]*",
     _I,
 )
+_CURRENCY = r"(?:dollars?|bucks|euros?|pounds?|hours?|minutes?|feet|foot)"
 # what makes the number before it a part of something else
 _GOES_ON = re.compile(
-    r"\s*[-+*/^=\\]\s*[\w(\\{]|\(|(?:[xyznabikpqrt]|pi)\b"
+    r"\s*(?!-+\s+(?:no|wait|sorry|actually)\b)[-+*/^=\\]\s*[\w(\\{]|\(|(?:[xyznabikpqrt]|pi)\b"
     r"|\s*(?:minus|plus|times|divided|multiplied|percent of|% of|to \d|st\b|th\b)"
-    r"|\s*,\s*-?[0-9]|(?:\s+[a-z]{1,20}){0,2}\s+and\s+[0-9]|\s+(?:more|less|fewer) than",
+    rf"|\s*,\s*-?[0-9]|\s+{_CURRENCY}\s+(?:and\s+)?{NUMBER}|\s+of\b"
+    r"|(?:\s+[a-z]{1,20}){0,2}\s+and\s+[0-9]|\s+(?:more|less|fewer) than",
     _I,
 )
-_ALTERNATIVE = r"\b(?:or|maybe|perhaps|possibly|alternatively)\b"
-_OR_AFTER = re.compile(rf"[^0-9?]{{0,40}}?{_ALTERNATIVE}[^0-9]{{0,30}}?(?P<other>{NUMBER})", _I)
+# numbers that count something else than the answer: "2 more questions"
+_ASIDE = (
+    r"(?:\s+(?:more|other|different)\b|\s+(?:questions?|ways?|steps?|methods?|things?|messages?|problems?)\b)"
+)
+_CONTINUED = re.compile(rf"{_GOES_ON.pattern}|{_ASIDE}", _I)
+_ANOTHER = r"another (?:possib\w+|option|answer|value|candidate|solution)|(?:could|might|may) (?:also )?be"
+_ALTERNATIVE = rf"\b(?:or|maybe|perhaps|possibly|alternatively|{_ANOTHER})\b"
+_HEDGE = re.compile(_ALTERNATIVE, _I)
+_OR_AFTER = re.compile(
+    rf"[^0-9?]{{0,40}}?{_ALTERNATIVE}[^0-9]{{0,30}}?(?P<other>{NUMBER})(?!{_ASIDE}|\s*[-+*/^=]\s*[\w(])", _I
+)
 _OR_BEFORE = re.compile(rf"(?P<other>{NUMBER})[^0-9\n!]{{0,30}}?{_ALTERNATIVE}[^0-9]{{0,25}}\Z", _I)
+_GAP = r"(?:[\s,;:!\u2014\u2026]|\.(?![0-9])|-(?=\s)){0,8}"
+_RETRACTION = (
+    r"(?:actually|sorry|i meant?|correction|oops|or rather|my mistake|(?P<gone>scratch that|i was wrong"
+    r"|i made an? (?:mistake|error))|on second thoughts?|wait,? no|no,? wait)\b"
+)
+_WAIT = rf"(?:wait\b(?!\s+(?:for|until|time|{NUMBER}))|no\b(?=\s*[,.:;!-]|\s+(?:wait|it|that|i|sorry)\b))"
+_DENIAL = (
+    r"(?P<wrong>(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))\b)"
+    rf"|(?:it|that|the answer)(?:'s| is|) ?(?:not|n't) (?P<denied>{NUMBER})(?:[\s,]+but\b)?"
+)
+_REVISION = re.compile(
+    rf"(?:[.!?,;:()\n*\u2014\u2026-]\s{{0,5}}(?:(?:but|oh|hmm|ah)[\s,]{{1,4}})?{_WAIT}|\b{_RETRACTION})"
+    rf"{_GAP}(?:(?:wait|no|but|{_RETRACTION.replace('?P<gone>', '?:')}|{_DENIAL}){_GAP}){{0,5}}"
+    rf"|\b(?P<alternative>maybe|perhaps|possibly|alternatively|{_ANOTHER})\b{_GAP}",
+    _I,
+)
+_ANEW = re.compile(
+    r"\s*(?:so|then|thus)?\s*(?:it|the (?:\w{1,12} )?(?:answer|number|total|result|value|sum))"
+    rf"(?:'s| is| should be| must be| would be| comes to| equals){_FILLER}[\s:*_]*"
+    rf"(?P<value>{NUMBER})(?!{_ASIDE})",
+    _I,
+)
 _NO_ANSWER = frozenset(
     {"unknown", "unclear", "none", "n/a", "na", "tbd", "pending", "below", "no", "yes", "not", "that"}
 )
@@ -144,8 +181,8 @@ def _marked(text: str) -> str | None:
         found += [(m.start("value"), m.end("value"), m["value"]) for m in _HASHES.finditer(text)]
     for start, end, content in sorted(found, reverse=True)[:_MAX_CANDIDATES]:
         if not _is_question(text, start):
-            _refuse_hedge(text, start, end, content)
-            return _payload(content) or content.strip()[:_LONGEST_PAYLOAD]
+            value = _payload(content) or content.strip()[:_LONGEST_PAYLOAD]
+            return _settled(text, start, end, value)
     return None
 
 
@@ -179,8 +216,8 @@ def _announced_value(text: str, match: re.Match[str]) -> str | None:
     value = _payload(payload)
     if value is not None:
         position = max(start, text.find(value, start, end))
-        _refuse_hedge(text, position, position + len(value), value)
-        return None if _UNSTATED.search(text, start, position) else value
+        settled = _settled(text, position, position + len(value), value)
+        return None if _UNSTATED.search(text, start, position) else settled
     word = payload.strip(" .!*_")
     after_colon = match[0].rstrip("*_ \n").endswith((":", "="))
     return word if after_colon and word.isalpha() and word.lower() not in _NO_ANSWER else None
@@ -189,12 +226,12 @@ def _announced_value(text: str, match: re.Match[str]) -> str | None:
 def _payload(text: str) -> str | None:
     """The value at the beginning of what follows a marker: a number, or one expression."""
     text = text.strip(" .!*_\n")
-    if text.count("=") == 1 or _RIGHT_SIDE.search(text):
+    if "=" in text and (text.count("=") == 1 or _RIGHT_SIDE.search(text)):
         text = text.rpartition("=")[2].strip(" *_")
     match = _LEADING.match(text)
     if match and not _GOES_ON.match(text, match.end("value")):
         return _compact(match["value"])
-    if is_expression(text):
+    if is_expression(text) and not _STATED.search(text):  # "it is 8" is no expression
         return text
     stated = [m for m in _STATED.finditer(text) if not _GOES_ON.match(text, m.end("value"))]
     return _compact(stated[-1]["value"]) if stated else None
@@ -223,8 +260,8 @@ def _concluded(text: str) -> str | None:
             match = _conclusion(sentence, last)
             if match is not None:
                 _refuse_list(text[:start], sentence)
-                _refuse_hedge(text, start + match.start("value"), start + match.end("value"), match["value"])
-                return _compact(match["value"])
+                begin, stop = (start + position for position in match.span("value"))
+                return _settled(text, begin, stop, _compact(match["value"]))
             last = False
     return None
 
@@ -248,10 +285,13 @@ def _statement(body: str, last: bool) -> re.Match[str] | None:
     bare = _BARE.fullmatch(body)
     if bare:
         return bare if last else None
-    numbers = [*_NUMBER.finditer(body)]
     stated = [*_STATED.finditer(body)]
+    if not (stated or _STRONG_CUE.search(body)):
+        return None
+    numbers = [*_NUMBER.finditer(body)]
+    done = stated and _SUM.search(body, 0, stated[-1].start())  # "5 + 2 is 7"
     # a past state without a conclusion ("Tom had 12") is a given fact
-    if stated and (_CUE.search(body) or (last and len(numbers) == 1 and " had " not in body)):
+    if stated and (done or _CUE.search(body) or (last and len(numbers) == 1 and " had " not in body)):
         return stated[-1]
     return numbers[0] if len(numbers) == 1 and _STRONG_CUE.search(body) else None
 
@@ -276,6 +316,57 @@ def _is_question(text: str, position: int) -> bool:
     return sentence.endswith("?") or ("=" not in sentence and bool(_QUESTION_START.match(sentence)))
 
 
+def _settled(text: str, start: int, end: int, value: str) -> str:
+    """The value at ``start:end``, or what the rest of the message corrects it to.
+
+    Raises:
+        _Hedged: the rest withdraws the value, or names another one as its alternative.
+    """
+    for cue in [*_REVISION.finditer(text, end)][: -_MAX_CANDIDATES - 1 : -1]:
+        sentence_end = _sentence_around(text, cue.end())[1]
+        if cue["alternative"]:
+            sentence = text[cue.end() : min(sentence_end, cue.end() + _LONGEST_PAYLOAD)]
+            if _names_another(sentence, value):
+                raise _Hedged
+            continue
+        span = _correction(text[: cue.end() + _CONCLUSION_TAIL], cue.end())
+        if span is not None:
+            found = _compact(text[slice(*span)])
+            if parse_number(found) == parse_number(value):
+                break
+            _refuse_hedge(text, *span, found, back=False)
+            return found
+        denied = cue["denied"] and parse_number(cue["denied"]) == parse_number(value)
+        if denied or cue["wrong"] or cue["gone"]:
+            raise _Hedged
+    _refuse_hedge(text, start, end, value)
+    return value
+
+
+def _names_another(sentence: str, value: str) -> bool:
+    """Whether what follows "maybe" states a number other than ``value``."""
+    body = sentence.rstrip(" .!*_\n)")
+    match = _equation(body) or _LEADING.match(body) or _STATED.search(body)
+    if match is None or _CONTINUED.match(body, match.end("value")):
+        return False
+    return parse_number(_compact(match["value"])) != parse_number(value)
+
+
+def _correction(text: str, after: int) -> tuple[int, int] | None:
+    """Where the last value stands that follows "wait, no": at once, anew ("it is 8"), or as a conclusion."""
+    spans = _sentences(text[after:])
+    for position, (start, end) in reversed([*enumerate(spans)]):
+        sentence = text[after + start : after + end].rstrip(" .!*_\n)")
+        if sentence.endswith("?") or not _NUMBER.search(sentence):
+            continue
+        at_once = position == 0
+        match = _conclusion(sentence, last=at_once) or _ANEW.match(sentence)
+        match = match or (_LEADING.match(sentence) if at_once else None)
+        if match and not _CONTINUED.match(sentence, match.end("value")):
+            return after + start + match.start("value"), after + start + match.end("value")
+    return None
+
+
 def _refuse_list(before: str, sentence: str) -> None:
     """Raise ``_Hedged`` when a bare number follows another one: a list of guesses."""
     if _BARE.fullmatch(sentence):
@@ -284,10 +375,12 @@ def _refuse_list(before: str, sentence: str) -> None:
             raise _Hedged
 
 
-def _refuse_hedge(text: str, start: int, end: int, value: str) -> None:
+def _refuse_hedge(text: str, start: int, end: int, value: str, back: bool = True) -> None:
     """Raise ``_Hedged`` when another value stands beside the one at ``start:end`` as its alternative."""
+    if not _HEDGE.search(text, max(0, start - 100), end + 120):
+        return
     after = _OR_AFTER.match(text, end, end + 120)
-    before = _OR_BEFORE.search(text, max(0, start - 100), start)
+    before = _OR_BEFORE.search(text, max(0, start - 100), start) if back else None
     for match in (after, before):
         if match and parse_number(match["other"]) != parse_number(value):
             raise _Hedged

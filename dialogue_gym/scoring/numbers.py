@@ -10,12 +10,16 @@ _UNITS = (
 _SMALL = {word: value for value, word in enumerate([*_UNITS.split(), "seventeen", "eighteen", "nineteen"])}
 _TEN_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _TENS = {word: 10 * value for value, word in enumerate(_TEN_WORDS.split(), start=2)}
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 # longest first, so that "sixteen" is not read as "six"
 _SMALL_WORDS = "|".join(sorted(_SMALL, key=len, reverse=True))
-NUMBER_WORDS = (
-    rf"\b(?:(?:{'|'.join(_TENS)})(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?"
-    rf"|(?:a |one )?hundred|{_SMALL_WORDS})\b"
-)
+NUMBER_WORD = rf"\b(?:{'|'.join(_TENS)}|hundred|{'|'.join(_SCALES)}|{_SMALL_WORDS})\b"  # any part of one
+_ONES = "one|two|three|four|five|six|seven|eight|nine"
+_TO_99 = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{_ONES})\b)?|(?:{_SMALL_WORDS}))\b"
+_HUNDREDS = rf"hundred\b(?:\s(?:and\s)?{_TO_99})?"
+_TO_999 = rf"(?:{_TO_99}(?:\s{_HUNDREDS})?|(?:a\s)?{_HUNDREDS})"
+_SCALE = rf"\s(?:{'|'.join(_SCALES)})\b"
+NUMBER_WORDS = rf"\b(?:{_TO_999}|a(?={_SCALE}))(?:{_SCALE}(?:\s(?:and\s)?{_TO_999})?){{0,3}}"
 _DIGITS = (
     r"(?:[0-9]{1,3}(?:[, ][0-9]{3})+(?:\.[0-9]+)?"  # 1,234.5 and 1 234
     r"|[0-9]+(?:\s+[0-9]+)?/[0-9]+"  # 3/4 and 1 3/4
@@ -26,7 +30,7 @@ _SIGN = r"(?:(?<![\w.)\]}%])[-+])?"
 # not inside a longer number or word, a date or a time; a decimal comma is not a number that we know
 NUMBER = (
     rf"(?:{_SIGN}(?:(?<![\w\\])(?<![0-9][.,:/])(?:{_FRACTION}|{_DIGITS})(?![0-9]|[.,:/][0-9]))"
-    rf"(?:\s?%)?|{NUMBER_WORDS})"
+    rf"(?:\s?%|(?:\s|-)hundred\b|{_SCALE})?|{NUMBER_WORDS})"
 )
 
 _REPLACEMENTS = str.maketrans(
@@ -50,6 +54,7 @@ _LATEX = (
 )  # fmt: skip
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _BOLD = re.compile(r"(?<![0-9)])\*\*|\*\*(?![0-9(])|`")
+_STRUCK = re.compile(r"~~[^~\n]{1,100}~~")
 _PLAIN = re.compile(
     rf"[\s*_(]*(?P<number>{NUMBER})(?P<unit>(?:[\s/*_)]*(?:[A-Za-z]{{2,20}}|\b[mslghLV]\b))"
     r"(?:[\s/-]+[A-Za-z]{1,20}){0,4})?(?:\^?[23])?[\s.!;,*_)]*"
@@ -82,6 +87,8 @@ def tidy(text: str) -> str:
         text = _WRAPPED.sub(r" \1", text).lstrip() if "\\" in text else text
         for latex, plain in _LATEX:
             text = text.replace(latex, plain)
+    if "~" in text:  # about, or a space in LaTeX; doubled it strikes text out
+        text = _STRUCK.sub("", text).replace("~", " ")
     return _BOLD.sub("", text) if "*" in text or "`" in text else text
 
 
@@ -93,6 +100,12 @@ def parse_number(text: str) -> Number | None:
         (Fraction(2469, 2), Fraction(21, 1))
         >>> parse_number(r"1\frac{1}{2}").value, parse_number("4 or 5")
         (Fraction(3, 2), None)
+        >>> (
+        ...     parse_number("two hundred and five").value,
+        ...     parse_number("7 hundred").value,
+        ...     parse_number("~5").value,
+        ... )
+        (Fraction(205, 1), Fraction(700, 1), Fraction(5, 1))
     """
     if len(text) > _LONGEST:
         return None
@@ -116,6 +129,9 @@ def _value(number: str) -> Number | None:
 def _magnitude(body: str) -> Fraction:
     if body[0].isalpha():
         return Fraction(_word_value(body))
+    if body[-1].isalpha():  # 7 hundred, 1.5 million
+        digits, scale = re.split(r"[\s-]+(?=[a-z]+$)", body)
+        return _magnitude(digits) * _word_value(scale)
     body = _LATEX_FRACTION.sub(lambda m: f" {m[1] or m[3]}/{m[2] or m[4]}", body).strip()
     mixed = _MIXED.fullmatch(body)
     if mixed:
@@ -124,6 +140,13 @@ def _magnitude(body: str) -> Fraction:
 
 
 def _word_value(words: str) -> int:
-    if words.endswith("hundred"):
-        return 100
-    return sum(_TENS.get(word, _SMALL.get(word, 0)) for word in words.replace("-", " ").split())
+    """The value of a number in words, or of "hundred", "million" and the like on their own."""
+    total = group = 0
+    for word in words.replace("-", " ").split():
+        if word in _SCALES:
+            total, group = total + max(group, 1) * _SCALES[word], 0
+        elif word == "hundred":
+            group = 100 * max(group, 1)
+        else:
+            group += _TENS.get(word, _SMALL.get(word, 0))
+    return total + group

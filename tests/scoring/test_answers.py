@@ -334,13 +334,29 @@ def test_two_values_state_nothing(a: int, b: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "fragment", [*FRAGMENTS, "answer is ", "= 1 ", "1 or ", "1.\n", "a total of ", "is exactly ", "#### 1\n"]
+    "fragment",
+    [
+        *FRAGMENTS,
+        "answer is ",
+        "= 1 ",
+        "1 or ",
+        "1.\n",
+        "a total of ",
+        "is exactly ",
+        "#### 1\n",
+        ". Wait, no, ",
+        "maybe 8 ",
+        ". no",
+        "seven hundred and ",
+        "actually ",
+    ],
 )
 def test_a_megabyte_takes_bounded_time(fragment: str) -> None:
     text = fragment * (1_000_000 // len(fragment))
     started = time.process_time()
     extract_answer(text)
     extract_answer(text + "1")
+    extract_answer("The answer is 7. " + text[:19_900])
     assert time.process_time() - started < 1.0
 
 

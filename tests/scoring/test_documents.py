@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialogue_gym.dialogue import Conversation
+from dialogue_gym.rollout import PolicyRequest, RulePolicy
 from dialogue_gym.scoring import DocumentScorer, Scorer, extract_draft, scorers
 from dialogue_gym.scoring.documents import fact_share
+from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.tasks.base import Brief, Fact, Reference, Task
+from dialogue_gym.tasks.documents import ProceduralDocuments
 
 SCORER = DocumentScorer()
 
@@ -194,6 +197,31 @@ def test_what_the_user_says_after_the_draft_is_not_held_against_it() -> None:
     conversation = dialogue(TASKS[0][0], "Draft: The chess club meets at noon.")
     later = [*conversation, {"role": "user", "content": "The chess club meets at noon."}]
     assert extract_draft(later) == "The chess club meets at noon."  # type: ignore[arg-type]
+
+
+PROCEDURAL = [
+    ProceduralDocuments().draw(split, NoiseKey((i,))) for split in ("train", "test") for i in range(60)
+]
+FORMAL = [task for task in PROCEDURAL if task.family.endswith("/formal")]
+
+
+@pytest.mark.parametrize("thanks", ["Thank you.", "thanks", "thank you"])
+@pytest.mark.parametrize("frame", ["{}", "{}\n\nIs that fine?", "{} Let me know if it should change."])
+def test_a_formal_notice_keeps_its_thank_you_though_the_user_said_the_same(thanks: str, frame: str) -> None:
+    assert len({task.family for task in FORMAL}) >= 3
+    for task in FORMAL:
+        told = f"hi, I want {task.brief.goal}. " + ", ".join(fact.text for fact in task.brief.facts)
+        conversation: Conversation = [
+            {"role": "user", "content": told},
+            {"role": "assistant", "content": "Is that all?"},
+            {"role": "user", "content": thanks},
+        ]
+        (reply,) = RulePolicy("document").act([PolicyRequest(0, conversation, NoiseKey((1,)))])
+        assert reply.text.startswith("Draft: Dear all, ")
+        assert reply.text.endswith(" Thank you.")
+        written = [*conversation, {"role": "assistant", "content": frame.format(reply.text)}]
+        assert extract_draft(written) == task.reference.text  # type: ignore[arg-type]
+        assert SCORER.score(task, written).metrics["bleu"] == 1.0  # type: ignore[arg-type]
 
 
 def test_registered() -> None:
