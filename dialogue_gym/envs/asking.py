@@ -52,7 +52,7 @@ def ask(
     again = []
     for i, outcome in enumerate(outcomes):
         if isinstance(outcome, Exception):
-            logger.warning("user simulator: %s; this dialogue is asked for again alone", _line(outcome))
+            logger.warning("user simulator: %s; this dialogue is asked for again alone", one_line(outcome))
             again.append(i)
     alone = _round(simulator, [requests[i : i + 1] for i in again], deadline_s)
     for i, [outcome] in zip(again, alone, strict=True):
@@ -120,7 +120,7 @@ def _settle(outcome: UserReply | Exception) -> UserReply | Failure:
             return outcome
         failure = Failure(_reason(outcome.timed_out, outcome.overflow), outcome.error)
     else:
-        failure = Failure(_reason(isinstance(outcome, DeadlineMissedError)), _line(outcome))
+        failure = Failure(_reason(isinstance(outcome, DeadlineMissedError)), one_line(outcome))
     logger.warning("user simulator: %s; this dialogue ends unscored", failure.detail)
     return failure
 
@@ -131,5 +131,6 @@ def _reason(timed_out: bool, overflow: bool = False) -> EndReason:
     return EndReason.SIMULATOR_TIMEOUT if timed_out else EndReason.SIMULATOR_FAILURE
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Type and message of an error, cut to one line."""
     return f"{type(error).__name__}: {error}".splitlines()[0][:500]

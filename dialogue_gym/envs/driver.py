@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dialogue_gym.dialogue import EndReason, Message, Transcript
-from dialogue_gym.envs.asking import Failure, ask
+from dialogue_gym.envs.asking import Failure, ask, one_line
 from dialogue_gym.envs.parts import ENV_IDS, Parts
 from dialogue_gym.envs.starts import EpisodeSeeds, Start
 from dialogue_gym.logs import DialogueRecord
@@ -26,8 +26,8 @@ class Dialogue:
 
     Attributes:
         id: what the simulator may cache under; a bare object tells it nothing and equals no other.
-        task: what it is about.
-        persona: how its user behaves.
+        task: what it is about; None when none could be drawn, and then it is over.
+        persona: how its user behaves; None when none could be drawn, and then it is over.
         task_seed: keys the task, persona and opening.
         reply_seed: keys the user's replies.
         transcript: the messages so far.
@@ -40,8 +40,8 @@ class Dialogue:
     """
 
     id: object
-    task: Task
-    persona: Persona
+    task: Task | None
+    persona: Persona | None
     task_seed: int
     reply_seed: int
     transcript: Transcript
@@ -62,8 +62,12 @@ class Driver:
     """Plays the user's side of N dialogues, one in each row, with batched simulator calls.
 
     A row is over when its dialogue has an end reason. That happens in ``step``; or already in ``start``,
-    when the opening fails or the user stops at once, and by ``abort``: then the next step returns the
-    end, whatever the action.
+    when the persona or the opening fails or the user stops at once, and by ``abort``: then the next step
+    returns the end, whatever the action.
+
+    What was asked for and cannot be raises in ``start``, a task that cannot be drawn included. Nobody
+    asks ``start_anew`` for anything, and other rows' ends must not be lost in it, so it never raises:
+    without a task, the row's new dialogue is over at once (``ABORTED``).
     """
 
     def __init__(self, parts: Parts, num_rows: int) -> None:
@@ -78,12 +82,11 @@ class Driver:
         Raises:
             ValueError: a task cannot be drawn, or a history does not fit; no row has changed then.
         """
-        begun = {row: self._begin(start, self.seeds[row]) for row, start in starts.items()}
-        self._forget(old for row in begun if (old := self.rows[row]) and old.end_reason is None)
-        for row, dialogue in begun.items():
-            self.rows[row] = dialogue
-        # a history that ends with the user's message waits for the agent
-        self._hear_users([d for d in begun.values() if len(d.transcript) % 2 == 0])
+        self._enter({row: self._begin(start, self.seeds[row]) for row, start in starts.items()})
+
+    def start_anew(self, rows: Iterable[int]) -> None:
+        """Begin a fresh dialogue in each of these rows; a failure ends the dialogue that it belongs to."""
+        self._enter({row: self._begin_anew(self.seeds[row]) for row in rows})
 
     def step(self, rows: Iterable[int], texts: Sequence[Any]) -> list[int]:
         """The agents speak and the users reply, in one simulator call.
@@ -162,8 +165,14 @@ class Driver:
         self._forget(running)
 
     def score(self, row: int) -> Score:
-        """Score a dialogue as it stands; whatever the scorer raises comes through."""
+        """Score a dialogue as it stands; whatever the scorer raises comes through.
+
+        Raises:
+            RuntimeError: the dialogue has no task.
+        """
         dialogue = self.row(row)
+        if dialogue.task is None:
+            raise RuntimeError(f"the dialogue in row {row} has no task to score: {dialogue.failure}")
         return self.parts.scorer.score(dialogue.task, dialogue.transcript.view())
 
     def forget_all(self) -> None:
@@ -174,9 +183,9 @@ class Driver:
         """The laboratory's record of a dialogue, over or not."""
         return DialogueRecord(
             env_id=env_id or ENV_IDS[self.parts.kind],
-            split=dialogue.task.split,
-            task=task_to_dict(dialogue.task),
-            persona=dialogue.persona.to_dict(),
+            split=dialogue.task.split if dialogue.task else self.parts.split,
+            task=task_to_dict(dialogue.task) if dialogue.task else None,
+            persona=dialogue.persona.to_dict() if dialogue.persona else None,
             task_seed=dialogue.task_seed,
             reply_seed=dialogue.reply_seed,
             simulator=self.parts.simulator.identity(),
@@ -189,6 +198,13 @@ class Driver:
             extra={"failure": dialogue.failure} if dialogue.failure else {},
         )
 
+    def _enter(self, begun: Mapping[int, Dialogue]) -> None:
+        self._forget(old for row in begun if (old := self.rows[row]) and old.end_reason is None)
+        for row, dialogue in begun.items():
+            self.rows[row] = dialogue
+        # a history that ends with the user's message waits for the agent
+        self._hear_users([d for d in begun.values() if d.end_reason is None and len(d.transcript) % 2 == 0])
+
     def _begin(self, start: Start, seeds: EpisodeSeeds) -> Dialogue:
         parts = self.parts
         task_seed = seeds.task_seed if start.task_seed is None else start.task_seed
@@ -196,7 +212,6 @@ class Driver:
         task = start.task or parts.tasks.draw(parts.split, NoiseKey((task_seed, "task")))
         if task.kind != parts.kind:
             raise ValueError(f"the task is of kind {task.kind!r}, this environment's is {parts.kind!r}")
-        persona = start.persona or parts.simulator.draw_persona(parts.kind, NoiseKey((task_seed, "persona")))
         # copied, so that one start can serve several dialogues
         transcript = Transcript(start.messages or ())
         if transcript.turns >= parts.max_turns:
@@ -204,7 +219,36 @@ class Driver:
                 f"the dialogue to start from has used {transcript.turns} turns of max_turns={parts.max_turns}"
             )
         metadata = [dict(item) for item in start.turns_metadata]
-        return Dialogue(object(), task, persona, task_seed, reply_seed, transcript, metadata)
+        dialogue = Dialogue(object(), task, start.persona, task_seed, reply_seed, transcript, metadata)
+        if dialogue.persona is None:
+            self._draw_persona(dialogue)
+        return dialogue
+
+    def _begin_anew(self, seeds: EpisodeSeeds) -> Dialogue:
+        try:
+            return self._begin(Start(), seeds)
+        except Exception as error:
+            # the type alone: the source's words may tell the reference
+            failure = f"no task could be drawn: {type(error).__name__}"
+            logger.warning("task source: %s; this dialogue ends unscored", failure)
+            dialogue = Dialogue(object(), None, None, seeds.task_seed, seeds.reply_seed, Transcript(), [])
+            dialogue.end_reason, dialogue.failure = EndReason.ABORTED, failure
+            return dialogue
+
+    def _draw_persona(self, dialogue: Dialogue) -> None:
+        """Ask the simulator for the persona; a fault of the simulator ends this dialogue."""
+        try:
+            persona = self.parts.simulator.draw_persona(
+                self.parts.kind, NoiseKey((dialogue.task_seed, "persona"))
+            )
+            if not isinstance(persona, Persona):
+                raise TypeError(f"draw_persona() must return a Persona, got {type(persona).__name__}")
+        except Exception as error:
+            dialogue.end_reason = EndReason.SIMULATOR_FAILURE
+            dialogue.failure = f"no persona could be drawn: {one_line(error)}"
+            logger.warning("user simulator: %s; this dialogue ends unscored", dialogue.failure)
+        else:
+            dialogue.persona = persona
 
     def _hear_users(self, dialogues: Sequence[Dialogue]) -> None:
         requests = [self._request(dialogue) for dialogue in dialogues]
@@ -221,6 +265,8 @@ class Driver:
 
     def _request(self, dialogue: Dialogue) -> UserRequest:
         transcript = dialogue.transcript
+        assert dialogue.task is not None  # else it is over
+        assert dialogue.persona is not None
         if transcript:
             key = NoiseKey((dialogue.reply_seed, "reply", transcript.turns))
         else:
@@ -231,6 +277,7 @@ class Driver:
 
     def _end(self, dialogue: Dialogue, reason: EndReason) -> None:
         """End and score; a scorer that breaks its promise not to raise costs this dialogue its score."""
+        assert dialogue.task is not None  # else it is over
         try:
             score = self.parts.scorer.score(dialogue.task, dialogue.transcript.view())
             if not (isinstance(score, Score) and math.isfinite(score.reward)):

@@ -30,9 +30,10 @@ class DialogueEnv(Laboratory, gym.Env[Observation, str]):
     Info: ``turns_left`` (int), ``end_reason`` ("" while it runs, then an ``EndReason`` value),
     ``scored`` (bool), and ``metrics`` (floats) once it is scored.
 
-    ``reset`` cannot end an episode. Where the user's message fails there, or stops at once, ``info``
-    has the end reason already, the observation holds what was said (``()`` for a failed opening), and
-    the next step returns the end, whatever the action. Stepping on after the end changes nothing.
+    ``reset`` cannot end an episode. Where the persona or the user's message fails there, or the user
+    stops at once, ``info`` has the end reason already, the observation holds what was said (``()`` for
+    a failed opening), and the next step returns the end, whatever the action. Stepping on after the end
+    changes nothing.
 
     Options of ``reset``: ``task_seed`` and ``reply_seed`` (ints) replace the seeds that follow from
     ``seed`` and the number of resets since; ``dialogue`` goes on from a ``DialogueRecord`` or a dict

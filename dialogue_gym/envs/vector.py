@@ -14,7 +14,7 @@ from dialogue_gym.envs.laboratory import Laboratory
 from dialogue_gym.envs.parts import RENDER_MODES, EnvKeywords, build_parts
 from dialogue_gym.envs.rendering import render_messages
 from dialogue_gym.envs.single import Observation
-from dialogue_gym.envs.starts import Start, reset_rows, row_seeds, vector_starts
+from dialogue_gym.envs.starts import reset_rows, row_seeds, vector_starts
 from dialogue_gym.registry import nearest
 from dialogue_gym.spaces import Text, conversation_space
 from dialogue_gym.tasks.base import Kind
@@ -35,6 +35,11 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
     DISABLED leaves it to ``reset(options={"reset_mask": mask})``. Rows that are over and stepped all the
     same ignore their action, keep their observation and pay 0.0. The flags report an end once, in the
     step that it happens in, so collect them (``over |= terminated | truncated``).
+
+    Faults stay in their row. A persona that cannot be drawn ends the new dialogue as
+    ``simulator_failure``, in ``reset`` as well. A task that cannot be drawn raises in ``reset`` and
+    changes no row; where a step begins rows anew, it ends the new dialogue of its row as ``aborted``.
+    Either way the row shows ``()``, and the next step returns the end.
 
     Options of ``reset`` are those of ``DialogueEnv``: the seeds one int for all rows or one for each,
     ``dialogue`` a list with a dialogue or None for each; and ``reset_mask``, a boolean array.
@@ -165,7 +170,7 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
             return
         for row in rows:
             self._driver.seeds[row].advance(None, default=self._default_seed(row))
-        self._driver.start({row: Start() for row in rows})
+        self._driver.start_anew(rows)
         self._over[rows] = False
 
     def _observations(self) -> Observations:

@@ -8,7 +8,7 @@ from dialogue_gym.dialogue import EndReason
 from dialogue_gym.envs.asking import Failure, ask
 from dialogue_gym.scoring.base import Score
 from dialogue_gym.simulators.base import UserReply
-from tests.envs.conftest import CANARY, STUBS, StubUser, Wrapped
+from tests.envs.conftest import CANARY, STUBS, StubTasks, StubUser, Wrapped
 
 
 class Late(StubUser):
@@ -158,6 +158,95 @@ def test_a_forget_that_raises_ends_nothing(caplog):
     _, _, terminated, _, _ = env.step(["a", "b"])
     assert terminated.all()
     assert "forget() raised OSError" in caplog.text
+
+
+class Unlucky:
+    """Parts whose ``draw`` and ``draw_persona`` fail for a third of the keys while ``failing``."""
+
+    failing = False
+
+    def check(self, key):
+        if self.failing and key.child("luck").integer(0, 2) == 0:
+            raise OSError(CANARY)
+
+
+class UnluckyUser(StubUser, Unlucky):
+    def draw_persona(self, kind, key):
+        self.check(key)
+        return super().draw_persona(kind, key)
+
+
+class UnluckyTasks(StubTasks, Unlucky):
+    def draw(self, split, key):
+        self.check(key)
+        return super().draw(split, key)
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
+@pytest.mark.parametrize(
+    ("part", "reason"), [("simulator", "simulator_failure"), ("tasks", "aborted")], ids=["persona", "task"]
+)
+def test_what_cannot_be_drawn_when_rows_begin_anew_ends_its_row_only(mode, part, reason):
+    parts = {"simulator": UnluckyUser(0.0), "tasks": UnluckyTasks("math")}
+    sound = STUBS[0].vector(8, **parts, max_turns=1, autoreset_mode=mode)
+    sound.reset(seed=1)
+    twins = {"simulator": UnluckyUser(0.0), "tasks": UnluckyTasks("math")}
+    env = STUBS[0].vector(8, **twins, max_turns=1, autoreset_mode=mode)
+    env.reset(seed=1)
+    twins[part].failing = True
+    for _ in range(2 if mode == "NextStep" else 1):
+        good, obs = sound.step(["hi"] * 8), env.step(["hi"] * 8)
+    failed = [row for row in range(8) if obs[4]["end_reason"][row]]
+    assert 0 < len(failed) < 8
+    assert obs[1].tolist() == good[1].tolist()
+    for row in range(8):
+        if row not in failed:
+            assert env.record(row) == sound.record(row)
+            continue
+        assert obs[0][row] == ()
+        record = env.record(row)
+        assert (record.end_reason, record.persona, record.reward) == (reason, None, None)
+        assert "could be drawn: OSError" in record.extra["failure"]
+        assert (record.task is None) == (part == "tasks")
+    truncated = env.step(["hi"] * 8)[3]
+    assert [row for row in range(8) if truncated[row]] == failed
+
+
+def test_a_task_that_cannot_be_drawn_raises_in_reset_and_changes_no_row():
+    tasks = UnluckyTasks("math")
+    env = STUBS[0].vector(8, tasks=tasks, autoreset_mode="Disabled")
+    env.reset(seed=1)
+    before = [env.record(row) for row in range(8)]
+    tasks.failing = True
+    with pytest.raises(OSError, match=CANARY):
+        env.reset()
+    assert [env.record(row) for row in range(8)] == before
+
+
+def test_a_dialogue_without_a_task_tells_nothing_and_cannot_be_scored(caplog):
+    tasks = UnluckyTasks("math")
+    env = STUBS[0].vector(8, tasks=tasks, max_turns=1)
+    env.reset(seed=1)
+    tasks.failing = True
+    _, _, _, _, infos = env.step(["hi"] * 8)
+    row = infos["end_reason"].tolist().index("aborted")
+    assert CANARY not in caplog.text + str(env.record(row))
+    with pytest.raises(RuntimeError, match=f"row {row} has no task to score: no task could be drawn"):
+        env.score(row)
+
+
+@pytest.mark.parametrize("persona", [None, {"trust": 0.5}, OSError("down")])
+def test_a_persona_that_cannot_be_drawn_fails_like_an_opening(persona):
+    class Nobody(StubUser):
+        def draw_persona(self, kind, key):
+            if isinstance(persona, Exception):
+                raise persona
+            return persona
+
+    env = STUBS[0].single(simulator=Nobody())
+    obs, info = env.reset(seed=1)
+    assert (obs, info["end_reason"], env.simulator.calls) == ((), "simulator_failure", [])
+    assert env.step("hello?") == ((), 0.0, False, True, info)
 
 
 def test_abort_takes_the_name_of_a_reason():
