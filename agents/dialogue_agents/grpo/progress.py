@@ -61,8 +61,10 @@ def report(result: dict[str, Any]) -> str:
     if not columns:
         return ""
     estimates = [result[column]["estimates"] for column in columns]
-    # what is zero everywhere, such as a cost that is off, says nothing
-    names = {name: None for column in estimates for name, e in column.items() if e["low"] or e["high"]}
+    # a measure that is zero everywhere, such as a cost that is off, says nothing
+    names = {
+        n: None for column in estimates for n, e in column.items() if n == "reward" or e["low"] or e["high"]
+    }
     rows = [["", *("after - before" if c == "difference" else c for c in columns)]]
     rows += [[name, *(_cell(result[c]["estimates"].get(name)) for c in columns)] for name in names]
     rates = [result[c].get("unscored_rate") for c in columns]
