@@ -9,9 +9,9 @@ Three tiers, the first that finds something decides:
 
 Within a tier the last one counts. Questions, negations, conditions and uncertain wordings ("might be")
 state nothing, and a value beside another one it hedges with ("4 or 5", "4. Another possibility is 5") makes
-the whole message state nothing. A value that the rest of the message corrects ("4. Wait, no, it is 5") is replaced
-or, when nothing replaces it, withdrawn. A concluded value followed by a question for more information is a
-restated fact, no answer.
+the whole message state nothing. A value that the rest of the message corrects ("4. Wait, no, it is 5") is
+replaced or, when nothing replaces it, withdrawn. A concluded value followed by a question for more
+information is a restated fact, no answer.
 """
 
 import re
