@@ -23,6 +23,7 @@ from dialogue_gym.simulators.lexicon import (
     POINTING,
     PRICE,
     QUANTITY,
+    SAYING,
     STOP,
     THINGS,
     TOTAL,
@@ -51,6 +52,7 @@ _GENERAL = (
     | TOTAL
     | FINAL
     | OPENERS
+    | SAYING
 )
 _EMPTY = STOP - _HAVE - stems("more")
 
@@ -113,6 +115,11 @@ class BriefProfile:
 def profile(brief: Brief) -> BriefProfile:
     """The profile of a brief; kept for those used last."""
     facts = tuple(_fact(fact) for fact in brief.facts)
+    for fact in facts:  # what one fact says names no other
+        others = frozenset().union(*(other.value for other in facts if other is not fact))
+        fact.nouns -= others - fact.counted
+        for word in others & fact.cues.keys() if not fact.numeric else ():
+            del fact.cues[word]
     cues = {word for fact in facts for word in fact.cues}
     amounts = not brief.genre and sum(fact.numeric for fact in facts) * 2 > len(facts)
     if amounts:
@@ -135,7 +142,7 @@ def profile(brief: Brief) -> BriefProfile:
         frozenset(goal),
         frozenset(goal) - known - STOP,
         vocabulary,
-        mending(vocabulary - JUDGING),
+        mending(word for word in vocabulary - JUDGING if len(word) > 5 or word not in NEUTRAL),
     )
 
 
@@ -155,7 +162,7 @@ def _fact(fact: Fact) -> Profile:
 
 def _amount(fact: Fact, topics: frozenset[str], named: frozenset[str], said: Sequence[str]) -> Profile:
     cues = {word: _SAID for word in said if word not in STOP or word in _HAVE or word == stem("more")}
-    alike = [line for line in AMOUNTS[1:] if not line.isdisjoint(said)]
+    alike = [line for line in AMOUNTS[1:] if not line.isdisjoint((*said, *named))]
     if stem("start") in topics | named or (not fact.topics and not _HAVE.isdisjoint(said)):
         alike.append(AMOUNTS[0])
     for line in alike:

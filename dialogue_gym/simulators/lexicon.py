@@ -1,7 +1,7 @@
 """The English that questions are made of: word forms, patterns, and words that mean nearly the same."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,10 +50,13 @@ _FORMS = {  # irregular forms, by what they are forms of
     "i": "i'd i've i'll i'm im ive id me my mine",
     "we": "we'd we've we'll we're us our",
     "not": "cannot cant dont didnt doesnt isnt wasnt arent havent hasnt couldnt wouldnt",
-    "what": "wat whats whatever",
+    "what": "wat wot whats whatever",
+    "when": "wen",
+    "many": "meny",
+    "one": "1",
     "where": "wheres whereabouts whereabout",
     "number": "no.",
-    "how": "hwo",
+    "how": "hwo hw",
     "theme": "themes",
     "morning": "mornings",
     "evening": "evenings",
@@ -93,7 +96,7 @@ def _cut(word: str) -> str:
     return word[:-1] if word.endswith("e") and len(word) > 3 and word not in _IRREGULAR else word
 
 
-def mending(words: Collection[str]) -> dict[str, set[str]]:
+def mending(words: Iterable[str]) -> dict[str, set[str]]:
     """For each word of four letters or more, and each of its shortenings by one letter, the words."""
     table: dict[str, set[str]] = {}
     for word in words:
@@ -219,7 +222,7 @@ AMOUNTS = tuple(
     stems(line)
     for line in (
         "start begin beginning initial initially original originally first before already own possess "
-        "possession previously earlier starting outset early have hold prior",
+        "possession previously earlier starting outset early have hold prior pile heap stack",
         "buy purchase get add more additional extra receive find pick increase collect gain acquire "
         "obtain win earn grow discover new another bring pluck gather fetch home",
         "give lose sell remove eat use spend decrease hand misplace donate drop consume away gift part "
@@ -233,6 +236,8 @@ AMOUNTS = tuple(
         "make create bake produce craft build prepare",
         "take remove pull",
         "put add place",
+        "first before previous earlier prior day",
+        "second next later after follow day",
         "morning breakfast",
         "afternoon lunch noon",
     )
@@ -252,15 +257,19 @@ EACH = stems("each per every apiece individual individually single hourly daily 
 ONE = stems("a an one single")
 PRICE = stems("wage salary price cost priced pricing charge worth fee expensive rate")
 COUNTS = stems("number amount quantity count total sum")
-QUANTITY = COUNTS | stems("many much figure value size tally")
+QUANTITY = COUNTS | stems("many much figure value size tally pile heap stack")
 GENERIC = stems(
     "number amount value detail information missing quantity figure fact specific data piece rest else "
     "incomplete complete remain anything something everything more gap blank particulars input factor "
-    "include contain whole full entire all"
+    "include contain whole full entire all further additional"
 )
 # With these words a request is about what has not been named.
-OPEN = stems("else rest other another missing remaining more detail information incomplete complete all")
+OPEN = stems(
+    "else rest other another further additional missing remaining more detail information incomplete "
+    "complete all"
+)
 POINTING = stems("it that this them those these they both one so exactly precisely each either which")
+SAYING = stems("add include supply send list confirm clarify share describe remind post spell fill complete")
 FINAL = stems("now left remain remaining finally final end afterwards after result")
 TOTAL = stems("total altogether all together combined overall sum whole")
 DIFFERENCE = stems("than difference fewer less")
@@ -306,6 +315,10 @@ IDIOMS = {
         "end up with|left over": "left",
         "for sale|on sale|on offer": "offered",
         "get in touch": "contact",
+        "come across|comes across|came across": "find",
+        "go up|goes up|went up": "increase",
+        "go down|goes down|went down": "decrease",
+        "were is|were are|were was|were will": "where is",
         "how come|what for": "why",
         "what time|how early|how late|how soon": "which time",
         "as well as": "and",
@@ -325,7 +338,7 @@ ELSEWHERE = {
     "who": stems(
         "audience attend read reader guest play perform allow welcome come print publish join eligible author"
     ),
-    "where": stems("park post hang print publish pin put i we"),
+    "where": stems("park post hang print publish pin put i"),
     "when": stems("deadline finish draft notice print publish post hang"),
     "why": frozenset[str](),
 }

@@ -27,6 +27,7 @@ _WEAK = stems("have")
 _PASSIVE = ("have", "be")
 _CARRIED = stems("bring contribute carry eat drink")
 _SIZES = stems("big large full")
+_KINDS = stems("kind type sort")
 _GENERIC_NOUNS = GENERIC - stems("all more else")
 _NAME = stem("name")
 
@@ -104,6 +105,8 @@ def _off_topic(words: Sequence[str], known: BriefProfile, bare: bool, quantity: 
     if words[wh] in ("who", "where", "when", "why"):
         return True
     after = words[wh + 1 : wh + 2]
+    if after and after[0] in _KINDS:
+        return True
     if words[wh] == "how":
         return bool(after) and after[0] not in MANY and after[0] not in _SIZES and not quantity
     return bool(after) and after[0] not in known.vocabulary
@@ -112,11 +115,13 @@ def _off_topic(words: Sequence[str], known: BriefProfile, bare: bool, quantity: 
 def _per_thing(words: Sequence[str], amounts: Sequence[Profile]) -> tuple[bool, set[str]]:
     """Whether an amount per thing is meant, and the words without the thing ("each box")."""
     things = frozenset().union(*(fact.counted for fact in amounts if not fact.each))
+    counted = frozenset().union(*(fact.counted for fact in amounts if fact.each))
+    # "did he buy one bag?" is about no bag's content
+    marks = EACH | ONE if not (ASKING | QUANTITY | PRICE | counted).isdisjoint(words) else EACH
     left: list[str] = []
     per = False
     for i, word in enumerate(words):
-        before = words[i - 1] if i else ""
-        if word in things and (before in EACH or before in ONE):
+        if i and word in things and words[i - 1] in marks:
             per = True
         else:
             left.append(word)
@@ -201,7 +206,7 @@ def _how_many(words: Sequence[str], known: BriefProfile) -> Match:
 
 def _foreign(after: Sequence[str], known: BriefProfile) -> bool:
     """Whether "what ..." goes on with a noun that no fact knows ("what kind of music")."""
-    rest = [word for word in after if word not in ("kind", "type", "sort", "of", "the")]
+    rest = [word for word in after if word not in _KINDS and word not in ("of", "the")]
     return bool(rest) and rest[0] not in known.vocabulary
 
 

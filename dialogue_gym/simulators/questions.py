@@ -28,9 +28,10 @@ from dialogue_gym.tasks.base import Brief
 _NUMERAL = {
     w: str(n) for n, w in enumerate("three four five six seven eight nine ten eleven twelve".split(), 3)
 }
-_STATED = re.compile(rf"\d+(?:\.\d+)?|\b(?:{'|'.join(_NUMERAL)})\b(?= (?!thing|number|question|piece|value))")
+_STATED = re.compile(rf"\d+(?:\.\d+)?|\b(?:{'|'.join(_NUMERAL)})\b(?! (?:thing|number|question|piece|value))")
 _WHAT = stems("what which")
 _SMALL = STOP - EACH - stems("more than")
+_BOTH = stems("both two")
 _CHOICE = stems("else other")
 
 
@@ -107,6 +108,17 @@ def _says(text: str, value: str) -> bool:
     return value in text and re.search(rf"\b{re.escape(value)}\b", text) is not None
 
 
+def _close(matches: list[Match], asking: Sequence[Clause]) -> None:
+    """Close what goes on with something foreign: "what brand and model", "is he tall or the host?"."""
+    bare = any(match.closed and clause.bare for match, clause in zip(matches, asking, strict=True))
+    bare &= all(_CHOICE.isdisjoint(clause.words) for clause in asking)
+    for i, clause in enumerate(asking):
+        foreign = i and matches[i - 1].closed and not _WHAT.isdisjoint(asking[i - 1].words)
+        goes_on = clause.joint == "and" and _SMALL.isdisjoint(clause.words[:1])
+        if (foreign and goes_on) or (bare and clause.bare and clause.joint != "but"):
+            matches[i] = Match(closed=True)
+
+
 @dataclass(slots=True)
 class _Reader:
     """One message against one brief."""
@@ -120,8 +132,7 @@ class _Reader:
         """The facts that the asking clauses of a sentence name, and what they match."""
         asking = [clause for clause in self.sentences[at].clauses if clause.asks]
         matches = [self._match(clause) for clause in asking]
-        if any(match.closed and clause.bare for match, clause in zip(matches, asking, strict=True)):
-            matches = [m if not c.bare else Match(closed=True) for m, c in zip(matches, asking, strict=True)]
+        _close(matches, asking)
         if self._is_goal({word for clause in asking for word in self._words(clause)}):
             return set(), [Match(closed=True)]
         if any(match.goal for match in matches):
@@ -138,12 +149,14 @@ class _Reader:
             return set(), False
         asking = [clause for clause in self.sentences[at].clauses if clause.asks]
         words = {word for clause in asking for word in self._words(clause)}
+        if not words and at and self.sentences[at - 1].asks:  # "Was it raining? Just curious!"
+            return set(), False
         if words.isdisjoint(OPEN) and not words - EMPTY - self.known.goal_counted:
             names = self._looking_back(at)
             if names:
                 return names, False
         if any(match.amount for match in matches) and "all" not in words:
-            return self._open_amounts()
+            return self._open_amounts(not _BOTH.isdisjoint(words))
         vague = not words.isdisjoint(GENERIC) or (not words.isdisjoint(_WHAT) and words <= EMPTY)
         vague = vague and words <= self.known.vocabulary
         return set(), vague and not all(clause.bare for clause in asking)
@@ -158,10 +171,12 @@ class _Reader:
         clauses = self.sentences[at].clauses
         return self.sentences[at].question and any(clause.bare for clause in clauses)
 
-    def _open_amounts(self) -> tuple[set[str], bool]:
+    def _open_amounts(self, both: bool) -> tuple[set[str], bool]:
         """An amount that nothing names is the one not told yet, or not stated, where only one is left."""
         numeric = [fact.name for fact in self.known.facts if fact.numeric]
         left = [name for name in numeric if name not in self.stated]
+        if both and len(numeric) == 2:
+            return set(left), False
         for names in ([name for name in left if name in self.held], left):
             if len(names) == 1:
                 return set(names), False

@@ -28,6 +28,10 @@ _LABEL = re.compile(
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|no\. (?=of)|[a-z']+|\n| [-–—]+ |&|[.?!…]+|[,;:()\[\]—–×*+=/]")
 _HEADER = re.compile(r":\s*\n\s*")
 _IDIOM = re.compile(rf"\b(?:{'|'.join(IDIOMS)})\b")
+_UNMARKED = re.compile(  # a question without its mark
+    r"(?:^|[.!?\n] *)(?:is|are|was|were|do|does|did|has) "
+    r"(?:he|she|it|they|there|the|this|that|you)\b[^.?!\n]*$"
+)
 _ENDS = frozenset(".?!…\n")  # first letters of tokens
 _TITLES = frozenset(("mr", "mrs", "ms", "dr", "st"))
 _JOINTS = {"and": "and", "&": "and", "or": "and", "nor": "and", "plus": "and", "but": "but", "so": "but"}
@@ -55,14 +59,14 @@ _REQUEST = pattern(
     (help|useful|helpful|good|great|nice|grateful|appreciate) * to know
     not * (say|tell|mention|give|state|specify|provide|include|list|know|clear|see|indicate|describe)
     not * (name|supply|share|spell|appear|show|have|enough|there|(in|on) (the|your)|part|write|figure|find)
-    not * sure (about|how|what|who|where|when|which|of|if|whether)
+    (not * sure|unsure) (about|how|what|who|where|when|which|of|if|whether)
     (never|nowhere|neither|no) * (say|tell|mention|give|state|specify|provide|include|list|have|in (the|your))
     neither
     without (knowing|the|it|that|a)
     missing|lacking|lack|unclear|unknown|unspecified|unstated|omit|absent|blank
     (left|cut) (out|off)
     forget (to|a|the)
-    (anything|something) (else|more)? (that)? (i|we) (should|must|need to|have to) (know|include|add|mention)
+    (anything|something|detail|information|fact|number) (else|more|that)* (i|we) (should|must|need to|have to)
     wonder|curious|depend on
     (must|have to|will) ask (you)? (for)?
     ask (you)? (for|about)
@@ -76,7 +80,12 @@ _REQUEST = pattern(
     please
     ^{_SAY} (me|us)?
     ^not (how|what|who|where|when|why|the|a)
-    need (the|a|an|your|more)"""
+    (^need|^require) (?!to)
+    need (the|a|an|your|more)
+    left be (to know|to hear|to learn|to find out)
+    ^left be (?!to)
+    ^any (more|other|additional|further) (detail|information|number|fact)
+    you (can|could) {_SAY} (me|us)?"""
 )
 # Talk about the talk, offers, rhetoric: never a request for a fact.
 _TALK = pattern(
@@ -89,26 +98,27 @@ _TALK = pattern(
     (anything|something) else (i|you|that i|we) (?!should|must|need|have)
     else (can|could) i
     make sense
-    (how|why|what|where|when) (do|can|could|should|shall|would|will|have) (i|we) (?!know)
+    (how|why|what|where|when) (do|can|could|should|shall|would|will|have) (i|we) (?!know|meet|gather)
     how (do|can|could|would) you
     what (do|would) you (think|say|prefer)
-    what (if|a)
+    what if
     why not
     who (do|would|could|will)? not
+    who * (say no|resist|refuse)
     who (love|want|like|be ready)
     how many (word|line|sentence|paragraph)
     (i|we|you|they) know
-    you (see|ask|be ask|say|tell|give|mention|already|want|may|can|try|do)
+    you (see|ask|be ask|say|tell|give|mention|already|want|may|can (?!{_SAY})|try|do)
     what * for $
     (what|how) * mean $
     ^be (this|that|it) $
     ^(do|can|could|be) (this|that|it) (look|sound|seem|help|work|answer|make|clear|ok|what|right|correct|fine)
     (if|in case) you (?!(can|could|would|will)? {_SAY})
-    feel free
+    feel free (?!to {_SAY})
     which (mean|be why)
     that be (what|how|why|all)
     what (we|i|it|one|this|that) (?!know|need|lack|miss|not|do not)
-    do not (forget|worry|hesitate|need|have to)
+    (do not|^not) (forget|worry|hesitate|need|have to|miss|wait|delay)
     (can|could|have) you (ever|see|try|find|solve|explain|figure|imagine|work)
     ^(be|get) (you|everyone|anyone|everybody)
     (people|reader|everyone|guest|they|who|student) * (want|like) to
@@ -125,13 +135,12 @@ _INVERTING = AUXILIARIES | ASKING
 _PERSON = stems("i we you")
 _INVITING = stems("come join visit call contact meet stop drop hurry buy see then we sign bring")
 # Without any of these (or a question mark) a message asks for nothing.
-_TRIGGERS = frozenset(
-    "how what whats what's which who who's whos whose whom where where's wheres when why tell give send "
+_TRIGGERS = stems(
+    "how what which who where when why tell give send "
     "remind could can would may might know need needs needed require required missing lack lacking lacks "
     "wonder wondering curious like love ask asking absent left omitted unclear unknown unspecified "
-    "unstated depends fill blank please pls plz kindly specify provide state indicate supply list confirm "
-    "clarify share name mention describe forgot forgotten sure unsure not never nowhere neither nor "
-    "without cannot waht whta hwo wich wher".split()
+    "unstated depends fill blank please specify provide state indicate supply list confirm clarify share "
+    "name mention describe forgot sure unsure not never nowhere neither nor without"
 )
 
 
@@ -178,7 +187,8 @@ def normal(message: str) -> str:
     """The part of a message that is read, in lower case, without list labels; idioms in plain words."""
     text = _LABEL.sub(" ", message[:MAX_CHARS].lower().replace("’", "'"))
     text = _HEADER.sub(":\n", text)
-    return _IDIOM.sub(lambda match: IDIOMS[match[0]], text)
+    text = _IDIOM.sub(lambda match: IDIOMS[match[0]], text)
+    return text + "?" if _UNMARKED.search(text) else text
 
 
 @lru_cache(maxsize=1024)
@@ -192,7 +202,7 @@ def read(text: str) -> tuple[Sentence, ...]:
         ()
     """
     tokens = _TOKEN.findall(text)
-    if "?" not in text and _TRIGGERS.isdisjoint(tokens) and "n't" not in text:
+    if "?" not in text and _TRIGGERS.isdisjoint(map(stem, tokens)):
         return ()
     sentences = _split(tokens)
     carried = False
@@ -245,11 +255,11 @@ def _split(tokens: Sequence[str]) -> list[Sentence]:
             if token == "\n":
                 listing = last == ":" or (listing and last != "\n")
             splitter.end("?" in token, listing)
-        elif token[0].isdigit():
+        elif token[0].isdigit() and token != "1":
             splitter.number = True
         elif token in _JOINTS:
             splitter.close(_JOINTS[token])
-        elif token[0].isalpha() or token[0] == "'":
+        elif token[0].isalpha() or token[0] in "'1":
             splitter.word(token)
         else:
             splitter.close(",")
@@ -270,10 +280,12 @@ def _mark(sentence: Sentence, carried: bool) -> None:
         blocked &= clause.joint not in ("but", ",")
         first = next((j for j, word in enumerate(clause.words) if word not in OPENERS), len(clause.words))
         rest = clause.words[first:]
-        text = "".join([word + " " for word in rest])
+        # after "we take this and" no imperative begins
+        text = " " * (clause.joint == "and" and not asking) + "".join([word + " " for word in rest])
         talk, request = _find_talk(text), _REQUEST.search(text)
         talks = talk is not None and (not request or talk <= request.start())
-        if talks or _subordinate(clause.words, bool(request)):
+        goes_on = asking and clause.joint == "and" and _PERSON.isdisjoint(rest[1:2])
+        if talks or _subordinate(clause.words, bool(request), goes_on):
             asking, blocked = False, True
             for empty in sentence.clauses[:i] if talk is not None else ():  # "do you know | what it means?"
                 empty.asks &= not _EMPTY.issuperset(empty.words)
@@ -330,13 +342,13 @@ def _about(text: str, start: int, end: int) -> list[str]:
 _EMPTY = OPENERS | ((STOP | NEUTRAL) - QUANTITY)
 
 
-def _subordinate(words: Sequence[str], request: bool) -> bool:
-    """Like "because she buys more"; "if you tell me" is a request."""
+def _subordinate(words: Sequence[str], request: bool, goes_on: bool) -> bool:
+    """Like "because she buys more"; "if you tell me" is a request, "where and when it happened" goes on."""
     if words[:1] == ["to"] and len(words) > 1:  # "to find the total"
         return not request
     if len(words) < 2 or words[0] not in _SUBORDINATE or (request and words[0] in _CONDITION):
         return False
-    return words[0] != "when" or words[1] not in _FOLLOWS_WHEN
+    return words[0] != "when" or not (goes_on or words[1] in _FOLLOWS_WHEN)
 
 
 def _trim(words: list[str]) -> None:

@@ -1,4 +1,8 @@
-"""Free English against briefs: 580 messages by two who had not read the matcher, and edge cases."""
+"""Free English against briefs: 860 messages by three who had not read the matcher, and edge cases.
+
+The misses in each set have since guided the rules, so the rates here guard against loss; they do not
+estimate the rates on messages never seen.
+"""
 
 import json
 import time
@@ -115,8 +119,52 @@ _SCENARIOS: dict[str, tuple[Brief, dict[str, str]]] = {
         ),
         {},
     ),
+    "p1": (_math("gain.find", (9, 6), n="Lucy", m="Mei", i="eggs"), {}),
+    "p2": (_math("gain.pick_week", (7, 10), n="Omar", m="Mei", i="cards"), {}),
+    "p3": (_math("times.bags", (3, 5), m="Mei"), {}),
+    "p4": (_math("share.friends", (16, 4), n="Anna", m="Mei", i="coins"), {}),
+    "p5": (_math("compare.sell", (13, 8), n="Ben", m="Raj", i="books"), {}),
+    "p6": (_math("times.price", (4, 3), n="Clara", m="Mei", i="pencils"), {}),
+    "g1": (
+        _document(
+            "invitation",
+            "a plain invitation",
+            host="Emma",
+            event="picnic",
+            day="Saturday",
+            time="11 am",
+            place="park",
+            item="salad",
+        ),
+        {},
+    ),
+    "g2": (
+        _document(
+            "lost",
+            "a plain lost notice",
+            owner="David",
+            thing="phone",
+            colour="black",
+            day="Thursday",
+            place="cafe",
+        ),
+        {},
+    ),
+    "g3": (
+        _document(
+            "sale",
+            "a plain sale notice",
+            seller="Grace",
+            item="cheese",
+            day="Wednesday",
+            time="4 pm",
+            place="hall",
+            price="6 dollars",
+        ),
+        {},
+    ),
 }
-_SETS = ("agent_questions.jsonl", "agent_questions_2.jsonl")
+_SETS = ("agent_questions.jsonl", "agent_questions_2.jsonl", "agent_questions_3.jsonl")
 _BUY = _SCENARIOS["m1"][0]
 _PARTY = _SCENARIOS["d1"][0]
 
