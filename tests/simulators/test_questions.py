@@ -1,7 +1,8 @@
-"""Free English against briefs: 860 messages by three who had not read the matcher, and edge cases.
+"""Free English against briefs: 1,040 messages by four who had not read the matcher, and edge cases.
 
-The misses in each set have since guided the rules, so the rates here guard against loss; they do not
-estimate the rates on messages never seen.
+The misses in the first three sets have since guided the rules, so their rates guard against loss only. The
+fourth, 120 questions and 60 other messages, was written when the rules were done and nothing was changed
+after it: its rates (recall 0.91, false reveals 0.02) estimate those on messages never seen.
 """
 
 import json
@@ -163,15 +164,59 @@ _SCENARIOS: dict[str, tuple[Brief, dict[str, str]]] = {
         ),
         {},
     ),
+    "s1": (_math("loss.lose", (11, 4), n="Sara", m="Mei", i="stickers"), {}),
+    "s2": (_math("gain.make_day", (6, 12), n="Raj", m="Mei", i="coins"), {}),
+    "s3": (_math("times.boxes", (4, 5), n="Paul", m="Mei", i="pencils"), {}),
+    "s4": (_math("share.boxes", (15, 3), n="Lucy", m="Mei", i="books"), {}),
+    "s5": (_math("compare.find", (17, 9), n="Mei", m="Tom", i="eggs"), {}),
+    "t1": (
+        _document(
+            "invitation",
+            "a plain invitation",
+            host="Ben",
+            event="quiz",
+            day="Friday",
+            time="8 pm",
+            place="school",
+            item="juice",
+        ),
+        {},
+    ),
+    "t2": (
+        _document(
+            "closing",
+            "a plain closing notice",
+            place="cafe",
+            day="Monday",
+            time="1 pm",
+            reason="painting",
+            contact="Clara",
+        ),
+        {},
+    ),
+    "t3": (
+        _document(
+            "class",
+            "a plain class notice",
+            teacher="Frank",
+            subject="cooking",
+            day="Sunday",
+            time="2 pm",
+            place="hall",
+            item="fruit",
+        ),
+        {},
+    ),
 }
-_SETS = ("agent_questions.jsonl", "agent_questions_2.jsonl", "agent_questions_3.jsonl")
+_TUNED_ON = ("agent_questions.jsonl", "agent_questions_2.jsonl", "agent_questions_3.jsonl")
+_UNSEEN = ("agent_questions_4.jsonl",)
 _BUY = _SCENARIOS["m1"][0]
 _PARTY = _SCENARIOS["d1"][0]
 
 
-def _rates(held_is_asked: bool) -> tuple[float, float, float]:
+def _rates(sets: tuple[str, ...], held_is_asked: bool) -> tuple[float, float, float]:
     """Recall, share of messages without a request that reveal, share of requests that reveal more."""
-    files = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _SETS]
+    files = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in sets]
     lines = [line for text in files for line in text.splitlines()]
     hits = requests = false = extra = 0
     for row in map(json.loads, lines):
@@ -191,8 +236,11 @@ def _rates(held_is_asked: bool) -> tuple[float, float, float]:
 
 
 @pytest.mark.parametrize("held_is_asked", [False, True])
-def test_recall_and_false_reveals_on_questions_written_blind(held_is_asked: bool) -> None:
-    recall, false, extra = _rates(held_is_asked)
+@pytest.mark.parametrize("sets", [_TUNED_ON, _UNSEEN], ids=["tuned on", "unseen"])
+def test_recall_and_false_reveals_on_questions_written_blind(
+    sets: tuple[str, ...], held_is_asked: bool
+) -> None:
+    recall, false, extra = _rates(sets, held_is_asked)
     assert recall >= 0.9
     assert false <= 0.05
     assert extra <= 0.05
