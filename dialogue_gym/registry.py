@@ -67,6 +67,8 @@ class Registry(Generic[T]):
             name = options.pop("name", None)
             if not isinstance(name, str):
                 raise ValueError(f"a {self.what} given as a dict needs a 'name', got {dict(spec)!r}")
+        elif isinstance(spec, type):
+            raise ValueError(f"a {self.what} must be an object, not a class: give {spec.__name__}(...)")
         else:
             return spec
         if name not in self._factories:

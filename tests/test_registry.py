@@ -79,3 +79,11 @@ def test_open_functions_take_any_option():
 @given(st.text(), st.lists(st.text(), min_size=1))
 def test_nearest_names_something_valid(name, valid):
     assert any(repr(v) in nearest(name, valid) for v in valid)
+
+
+def test_a_class_in_place_of_an_object_is_refused() -> None:
+    class Blunt:
+        pass
+
+    with pytest.raises(ValueError, match=r"a thing must be an object, not a class: give Blunt\(\.\.\.\)"):
+        Registry[object]("thing").build(Blunt)

@@ -6,8 +6,8 @@
 import dialogue_agents.threads  # noqa: F401  one thread a process, before torch is imported
 
 # isort: split
+import itertools
 import math
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class DemoSettings:
     """Settings of the demo."""
 
     out: Path = Path("runs/demo")
-    """Folder for the run; a finished run in it is replaced, an interrupted one goes on."""
+    """Folder for the run; a finished run in it is moved aside, an interrupted one goes on."""
     steps: int = 100
     """GRPO updates."""
     eval_dialogues: int = 300
@@ -78,9 +78,10 @@ class _Steps:
 
 
 def _settings(demo: DemoSettings) -> GRPOSettings:
-    """GRPO's settings; a finished run is cleared away, an interrupted one is resumed."""
+    """GRPO's settings; a finished run is moved aside, an interrupted one is resumed."""
     if (demo.out / "finished").exists():
-        shutil.rmtree(demo.out)
+        aside = next(p for n in itertools.count(1) if not (p := Path(f"{demo.out}-{n}")).exists())
+        print(f"{demo.out} holds a finished run; it is now {demo.out.rename(aside)}")
     return GRPOSettings(
         out=demo.out,
         steps=demo.steps,

@@ -35,8 +35,10 @@ class Estimate:
     n: int
 
 
-def estimate(values: Sequence[float], name: str = "") -> Estimate | None:
-    """The mean of ``values`` with its interval, None when there are none; ``name`` keys the resampling.
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """The mean of ``values`` with its interval, None when there are none.
+
+    All measures of as many dialogues are resampled alike, so that equal values have equal intervals.
 
     Example:
         >>> estimate([1.0, 1.0]), estimate([])
@@ -45,7 +47,7 @@ def estimate(values: Sequence[float], name: str = "") -> Estimate | None:
     if not len(values):
         return None
     array = np.asarray(values, dtype=np.float64)
-    rng = NoiseKey(("bootstrap", name, len(array))).generator()
+    rng = NoiseKey(("bootstrap", len(array))).generator()
     means = [array[rng.integers(0, len(array), len(array))].mean() for _ in range(RESAMPLES)]
     low, high = np.percentile(means, (2.5, 97.5))
     return Estimate(float(array.mean()), float(low), float(high), len(array))
@@ -154,7 +156,7 @@ class Evaluation:
     end_reasons: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        found = {name: estimate(values, name) for name, values in _values(self.outcomes).items()}
+        found = {name: estimate(values) for name, values in _values(self.outcomes).items()}
         object.__setattr__(self, "estimates", {k: v for k, v in found.items() if v is not None})
         reasons = Counter(o.end_reason for o in self.outcomes)
         object.__setattr__(self, "end_reasons", dict(reasons.most_common()))
@@ -288,12 +290,7 @@ def compare(before: Evaluation, after: Evaluation) -> Comparison:
     first, second = _columns(before.outcomes), _columns(after.outcomes)
     differences = {
         name: estimate(
-            [
-                b - a
-                for a, b in zip(first[name], second[name], strict=True)
-                if a is not None and b is not None
-            ],
-            name,
+            [b - a for a, b in zip(first[name], second[name], strict=True) if a is not None and b is not None]
         )
         for name in first
         if name in second

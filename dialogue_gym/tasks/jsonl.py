@@ -93,7 +93,10 @@ class JsonLinesTasks:
         check_split(split)
         if not self._tasks[split]:
             sizes = ", ".join(f"{name} {len(tasks)}" for name, tasks in self._tasks.items())
-            raise ValueError(f"{self._path}: no task in the split {split!r} (tasks: {sizes})")
+            raise ValueError(
+                f"{self._path}: no task in the split {split!r} (tasks: {sizes}); rows may name "
+                "theirs in a field 'split'"
+            )
         return tuple(self._tasks[split])
 
     def identity(self) -> dict[str, object]:

@@ -70,6 +70,8 @@ def make_trainer(
         train_dataset=Dataset.from_dict({"prompt": [str(task_seed(settings, i)) for i in range(count)]}),
         peft_config=_lora(settings),
     )
+    # TRL's card speaks of a model on a hub, with links that lead nowhere
+    trainer.create_model_card = lambda *_, **__: None
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Bar())
