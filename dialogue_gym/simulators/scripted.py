@@ -11,7 +11,7 @@ from dialogue_gym.simulators.personas import Persona, Population
 from dialogue_gym.simulators.program import Chooser, KeyedChooser, choose, enumerate_paths, flip
 from dialogue_gym.simulators.questions import Inquiry, recognise
 from dialogue_gym.simulators.scripted_judgement import Reading, acceptance, read_message
-from dialogue_gym.simulators.state import Disclosure, disclosure, texts
+from dialogue_gym.simulators.state import Disclosure, disclosure, texts, whole
 from dialogue_gym.simulators.style import politely, write
 from dialogue_gym.tasks.base import Fact, Kind
 
@@ -150,7 +150,7 @@ def _react(
     if asked.facts or asked.generic:
         return _answer(chooser, persona, said, asked), False
     if reading.answered:
-        if flip(chooser, "accept", acceptance(persona, kind, reading)):
+        if flip(chooser, "accept", acceptance(persona, reading)):
             return choose(chooser, "closing", _ACCEPT[kind]), True
         return _objection(chooser, request, said, reading), False
     if asked.other:
@@ -232,8 +232,8 @@ def _objection(chooser: Chooser, request: UserRequest, said: Disclosure, reading
 
 
 def _with_value(fact: Fact, value: str) -> str:
-    """The fact's clause with another value in it."""
-    return fact.text if value == fact.value else fact.text.replace(fact.value, value)
+    """The fact's clause with another value in it; whole words, since "1" also stands in "10"."""
+    return fact.text if value == fact.value else whole(fact.value).sub(lambda _: value, fact.text, count=1)
 
 
 simulators.register("scripted", ScriptedUser)

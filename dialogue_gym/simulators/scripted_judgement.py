@@ -9,7 +9,7 @@ from dialogue_gym.simulators.base import UserRequest
 from dialogue_gym.simulators.personas import Persona
 from dialogue_gym.simulators.questions import Inquiry
 from dialogue_gym.simulators.state import Disclosure, says, texts
-from dialogue_gym.tasks.base import Fact, Kind
+from dialogue_gym.tasks.base import Fact
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _SIGNS = re.compile(r"[+*/×÷=]|\d\s*-\s*\d|\b(?:plus|minus|times|divided|because|since)\b")
@@ -38,7 +38,7 @@ def read_message(request: UserRequest, said: Disclosure, message: str, asked: In
     return read(request, said, message)
 
 
-def acceptance(persona: Persona, kind: Kind, reading: Reading) -> float:
+def acceptance(persona: Persona, reading: Reading) -> float:
     """Probability that the user accepts: trust times the factors of the table."""
     probability = persona.trust
     for factor in reading.factors.values():

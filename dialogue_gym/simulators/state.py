@@ -25,8 +25,9 @@ class Disclosure:
 
 
 @lru_cache(maxsize=4096)
-def _whole(value: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(value.lower())}(?!\w)")
+def whole(value: str) -> re.Pattern[str]:
+    """A pattern for ``value`` as whole words, in any case."""
+    return re.compile(rf"(?<!\w){re.escape(value)}(?!\w)", re.IGNORECASE)
 
 
 def says(text: str, value: str) -> bool:
@@ -36,7 +37,7 @@ def says(text: str, value: str) -> bool:
         >>> says("it's 7 marbles", "7"), says("it's 17 marbles", "7")
         (True, False)
     """
-    return bool(value) and bool(_whole(value).search(text.lower()))
+    return bool(value) and bool(whole(value).search(text))
 
 
 def disclosure(brief: Brief, conversation: Conversation) -> Disclosure:

@@ -113,3 +113,8 @@ def test_environments_that_cannot_be(changes: dict[str, Any], message: str) -> N
     with pytest.raises(ValueError, match=message) as caught:
         make_env(GRPOSettings(**changes), 2, "train")
     assert "\n" not in str(caught.value)
+
+
+def test_an_environment_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="env 'CartPole-v1'"):
+        make_env(GRPOSettings(env="CartPole-v1"), 2, "train")

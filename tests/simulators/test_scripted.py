@@ -17,8 +17,8 @@ from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import PolicyReply, PolicyRequest, RulePolicy, evaluate
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import Persona, Population, ScriptedUser, UserReply, UserRequest
-from dialogue_gym.simulators.scripted import distribution
-from dialogue_gym.tasks import Kind, Task, task_sources
+from dialogue_gym.simulators.scripted import _with_value, distribution
+from dialogue_gym.tasks import Fact, Kind, Task, task_sources
 
 KINDS: tuple[Kind, ...] = ("math", "document")
 SAYINGS = (
@@ -274,3 +274,8 @@ def test_a_population_can_be_given_by_its_fields() -> None:
     for kind in KINDS:
         assert user.draw_persona(kind, NoiseKey((1,))).disclosure == 0.9
     assert user.identity() != ScriptedUser().identity()
+
+
+def test_a_slip_replaces_the_value_as_a_whole_word() -> None:
+    fact = Fact("dogs", "1", "there are 10 cats and 1 dog", slip="2")
+    assert _with_value(fact, "2") == "there are 10 cats and 2 dog"

@@ -78,7 +78,7 @@ def update(
     """One GRPO step; returns the loss before it."""
     loss = grpo_loss(model, trajectories, group_advantages(trajectories, group_size, scale))
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
     optimizer.step()
     return float(loss.detach())

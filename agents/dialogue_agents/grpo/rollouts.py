@@ -58,10 +58,12 @@ def make_env(
         given = {name: value for name, value in given.items() if name not in ("simulator", "language_model")}
     keywords |= given
     try:
-        env: Any = gym.make_vec(settings.env, num_envs=num_envs, autoreset_mode="Disabled", **keywords)
+        env = gym.make_vec(settings.env, num_envs=num_envs, autoreset_mode="Disabled", **keywords)
     except (gym.error.Error, TypeError) as error:
         raise ValueError(f"env {settings.env!r} cannot be used: {error}") from error
-    return env  # type: ignore[no-any-return]
+    if not isinstance(env, DialogueVectorEnv):
+        raise ValueError(f"env {settings.env!r} is not a dialogue environment of this package")
+    return env
 
 
 def task_seed(settings: GRPOSettings, index: int) -> int:
