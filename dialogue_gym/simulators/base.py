@@ -55,7 +55,11 @@ class UserReply:
 
 @dataclass(frozen=True, slots=True)
 class ReplyLogProb:
-    """Natural-log probabilities of a given reply: of stopping as it does, and of its text given that."""
+    """Natural-log probabilities of a given reply: of stopping as it does, and of its text.
+
+    Their sum is the reply's. Which of the two is conditioned on the other depends on what the simulator
+    decides first; see ``ScoringUserSimulator.decides_stop_first``.
+    """
 
     stop: float
     text: float
@@ -92,7 +96,14 @@ class UserSimulator(Protocol):
 
 @runtime_checkable
 class ScoringUserSimulator(UserSimulator, Protocol):
-    """A simulator that also knows how likely a given reply is."""
+    """A simulator that also knows how likely a given reply is.
+
+    Attributes:
+        decides_stop_first: whether ``log_prob(...).stop`` depends on the context alone, so that it is the
+            hazard of stopping; else it is conditioned on the text, and hazards must be sampled.
+    """
+
+    decides_stop_first: bool
 
     def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
         """Log-probability of each reply under this simulator; ``-inf`` where impossible."""

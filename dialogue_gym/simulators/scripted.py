@@ -76,6 +76,8 @@ class ScriptedUser:
             task has its own.
     """
 
+    decides_stop_first = True
+
     def __init__(self, population: Population | dict[str, Any] | None = None) -> None:
         if isinstance(population, dict):
             check_options(Population, population, "population")
