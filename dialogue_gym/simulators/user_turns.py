@@ -14,7 +14,6 @@ discriminators. Conventions of logs that matter here:
 """
 
 from dataclasses import dataclass
-from typing import get_args
 
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.seeding import NoiseKey
@@ -90,10 +89,11 @@ def kind_of(record: DialogueRecord) -> Kind:
         ValueError: neither says.
     """
     kinds: dict[str, Kind] = {"MathChat-v0": "math", "DocEditChat-v0": "document"}
-    kind = (record.task or {}).get("kind") or kinds.get(record.env_id)
-    if kind not in get_args(Kind):
+    if record.task is not None:
+        return task_from_dict(record.task).kind
+    if record.env_id not in kinds:
         raise ValueError(f"environment {record.env_id!r} of a record without a task is none of {[*kinds]}")
-    return kind  # type: ignore[no-any-return]
+    return kinds[record.env_id]
 
 
 def by_people(record: DialogueRecord) -> bool:
