@@ -1,5 +1,7 @@
 """Logs: recorded dialogues, one JSON object a line, and dialogues of others brought into that form."""
 
+from dialogue_gym.logs.exporting import export_collabllm
+from dialogue_gym.logs.importing import Imported, Report, import_dialogues, write_log
 from dialogue_gym.logs.records import (
     SCHEMA_VERSION,
     DialogueRecord,
@@ -13,9 +15,14 @@ from dialogue_gym.logs.records import (
 __all__ = [
     "SCHEMA_VERSION",
     "DialogueRecord",
+    "Imported",
     "PolicyRecord",
+    "Report",
     "append",
+    "export_collabllm",
+    "import_dialogues",
     "policy_view",
     "read_log",
     "repair_log",
+    "write_log",
 ]

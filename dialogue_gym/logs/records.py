@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from dialogue_gym.dialogue import EndReason, Message, Transcript, clean_text
+from dialogue_gym.logs.lines import MAX_LINE, bounded_lines
 from dialogue_gym.registry import nearest
 
 if sys.platform != "win32":
@@ -174,7 +175,9 @@ def _line(record: DialogueRecord, where: str) -> bytes:
             raise _fault(where, name, f"cannot be written as JSON ({error})") from None
         parts.append(f'"{name}":{text}')
     _check_whole(record, where)
-    return (clean_text("{" + ",".join(parts) + "}") + "\n").encode()
+    line = (clean_text("{" + ",".join(parts) + "}") + "\n").encode()
+    _check_length(len(line), where)
+    return line
 
 
 # reading -------------------------------------------------------------------------------------------
@@ -220,8 +223,9 @@ def read_log(
 
 def _records(path: str | Path, ignore_half_line: bool) -> Iterator[DialogueRecord]:
     with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, (line, length) in enumerate(bounded_lines(file), 1):
             where = f"{path}:{number}"
+            _check_length(length, where)
             try:
                 data = _parse(line, where)
             except ValueError:
@@ -268,6 +272,11 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _check_length(length: int, where: str) -> None:
+    if length > MAX_LINE:
+        raise ValueError(f"{where}: {length} bytes long, should be at most {MAX_LINE}")
 
 
 # validation ----------------------------------------------------------------------------------------

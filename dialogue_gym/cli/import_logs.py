@@ -1,0 +1,83 @@
+"""``dialogue-gym import``: dialogues of others brought into the log format."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional  # noqa: TID253 - opened only by those who ask for this command
+
+from dialogue_gym.logs import import_dialogues, write_log
+from dialogue_gym.logs.lines import MAX_LINE
+
+
+@dataclass
+class ImportSettings:
+    """Bring dialogues (JSON Lines, JSON arrays, Parquet, saved data sets) into the log format."""
+
+    files: Positional[tuple[Path, ...]]
+    """Files or folders to read."""
+
+    out: Path
+    """The log to write."""
+
+    format: Literal[
+        "auto", "dialogue_gym", "collabllm", "messages", "simulatorarena", "bridge", "mathdial"
+    ] = "auto"
+    """Format of the rows; auto tells it from their fields."""
+
+    env: Literal["MathChat-v0", "DocEditChat-v0"] | None = None
+    """Environment of rows that name none (chat messages)."""
+
+    user: str = "unknown"
+    """Who spoke as the user in chat messages; "people" only where people did."""
+
+    whole: bool = False
+    """Chat messages are whole dialogues that the user left after the last message."""
+
+    strict: bool = False
+    """Fail at the first bad row instead of leaving it out."""
+
+    any_language: bool = False
+    """Keep dialogues in another language than most."""
+
+    max_line: int = MAX_LINE
+    """Bytes that one row may have."""
+
+    report: Path | None = None
+    """Write the whole account, every dropped row included, as JSON."""
+
+    overwrite: bool = False
+    """Replace the log if it exists."""
+
+
+def run(settings: ImportSettings) -> int:
+    """Import, write the log and print the account; 1 where no dialogue was kept and no log written.
+
+    Raises:
+        OSError: a file is missing, or the log exists already.
+        ValueError: a bad setting, or a bad row under ``strict``.
+    """
+    if not settings.files:
+        raise ValueError("no files to import")
+    if settings.out.exists() and not settings.overwrite:
+        raise FileExistsError(f"{settings.out} exists; --overwrite replaces it")
+    imported = import_dialogues(
+        settings.files,
+        format=settings.format,
+        env_id=settings.env,
+        strict=settings.strict,
+        languages="any" if settings.any_language else "one",
+        user=settings.user,
+        whole=settings.whole,
+        max_line=settings.max_line,
+    )
+    if settings.report is not None:
+        settings.report.write_text(json.dumps(imported.report.to_dict(), indent=2) + "\n", encoding="utf-8")
+    print(imported.report.table())
+    if not imported.records:
+        print("no dialogue was kept, no log written")
+        return 1
+    write_log(settings.out, imported.records, overwrite=settings.overwrite)
+    print(f"{settings.out}: {len(imported.records)} dialogues")
+    return 0
