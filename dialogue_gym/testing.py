@@ -284,7 +284,10 @@ def _check_log_prob(checker: _Checker) -> None:
     assert isinstance(checker.simulator, ScoringUserSimulator)
     requests = [*checker.openings(), *checker.requests()]
     replies = checker.reply(requests, "to be scored")
-    own = checker.simulator.log_prob(requests, replies)
+    try:
+        own = checker.simulator.log_prob(requests, replies)
+    except NotImplementedError:  # some language models can score, servers mostly cannot
+        return
     assert len(own) == len(requests), f"log_prob() returned {len(own)} for {len(requests)} replies"
     for value in own:
         for part in (value.stop, value.text):

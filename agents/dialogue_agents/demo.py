@@ -3,7 +3,7 @@
 ``python -m dialogue_agents.demo`` takes some minutes on two cores and goes on where it was after a kill.
 """
 
-import dialogue_agents.threads  # noqa: F401  one thread a process, before torch is imported
+import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
 
 # isort: split
 import itertools
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialogue_agents.command_line import explain, parse_settings
 from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_gym.cli.arguments import explain, parse_settings
 
 
 @dataclass
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         show_all(parse_settings(DemoSettings, "python -m dialogue_agents.demo", arguments))
     except (ValueError, OSError, ImportError) as error:
-        print(explain(error), file=sys.stderr)
+        print(explain(error, "agents"), file=sys.stderr)
         return 2
     return 0
 

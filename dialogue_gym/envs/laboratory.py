@@ -7,6 +7,7 @@ from dialogue_gym.envs.parts import build_simulator
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.scoring.base import Score
 from dialogue_gym.simulators.base import UserSimulator
+from dialogue_gym.tasks.base import Kind
 
 
 class Laboratory:
@@ -34,6 +35,11 @@ class Laboratory:
     def score(self, row: int = 0) -> Score:
         """The score of the dialogue in ``row`` as it stands; nothing changes by asking."""
         return self._driver.score(row)
+
+    @property
+    def kind(self) -> Kind:
+        """What its dialogues are about: "math" or "document"."""
+        return self._driver.parts.kind
 
     @property
     def observe(self) -> str:

@@ -111,21 +111,10 @@ def build_simulator(spec: Any, language_model: Any = None) -> UserSimulator:
         if "language_model" in spec:
             raise ValueError("language_model is given twice, to the environment and in simulator=")
         spec = {**spec, "language_model": language_model}
-    if isinstance(spec, Mapping) and "language_model" in spec:
-        spec = {**spec, "language_model": _load(spec["language_model"])}
     simulator = simulators.build(spec)
     if not isinstance(simulator, UserSimulator):
         raise ValueError(f"simulator must be a UserSimulator, a name or a dict, got {type(spec).__name__}")
     return simulator
-
-
-def _load(language_model: Any) -> Any:
-    if not isinstance(language_model, str | Mapping):
-        return language_model
-    # imported only here: language models bring torch
-    from dialogue_gym.language_models import load_language_model
-
-    return load_language_model(language_model)
 
 
 def _check(parts: Parts, where: str) -> None:

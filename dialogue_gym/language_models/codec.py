@@ -41,6 +41,7 @@ class ChatCodec:
 
     Attributes:
         end_of_turn_id: the token that closes an assistant turn.
+        tokenizer: the Hugging Face tokenizer, to be saved with a model.
         pad_id: the padding token (the end-of-turn token where the tokenizer has none).
         user_header_ids: the tokens between an end-of-turn and the content of the next user message.
 
@@ -54,7 +55,7 @@ class ChatCodec:
         _require(getattr(tokenizer, "is_fast", False), "the tokenizer is not a fast one")
         _require(tokenizer.chat_template, "the tokenizer has no chat template")
         _require(tokenizer.eos_token_id is not None, "the tokenizer has no EOS token to end a turn with")
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._markup = _backend(tokenizer, special_text_is_special=True)
         self._text = _backend(tokenizer, special_text_is_special=False)
         self.end_of_turn_id: int = tokenizer.eos_token_id
@@ -115,7 +116,7 @@ class ChatCodec:
 
     def identity(self) -> dict[str, Any]:
         """JSON-able: which template and vocabulary made the ids."""
-        template = hashlib.blake2b(str(self._tokenizer.chat_template).encode(), digest_size=8)
+        template = hashlib.blake2b(str(self.tokenizer.chat_template).encode(), digest_size=8)
         return {"chat_template": template.hexdigest(), "vocabulary": self._text.get_vocab_size()}
 
     def _open(self, messages: Conversation) -> tuple[list[int], Conversation]:
@@ -148,7 +149,7 @@ class ChatCodec:
         import jinja2
 
         try:
-            text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except (jinja2.TemplateError, TypeError) as error:
             raise ValueError(f"no chat codec for this tokenizer: the template refuses: {error}") from error
         return str(text)
@@ -189,7 +190,7 @@ class ChatCodec:
         return markup
 
     def _check_turns(self, markup: _Markup, literals: list[str]) -> None:
-        end = self._tokenizer.eos_token
+        end = self.tokenizer.eos_token
         _require(
             all(text == markup.to_assistant for text in literals[::2]),
             f"the generation prompt differs from turn to turn: {sorted(set(literals[::2]))}",
@@ -216,10 +217,10 @@ class ChatCodec:
 
     def _check_forging(self, markup: _Markup) -> None:
         literals = [*markup.opening, markup.to_assistant, markup.to_user]
-        added = self._tokenizer.added_tokens_decoder
+        added = self.tokenizer.added_tokens_decoder
         used = {i for ids in self._pieces(literals) for i in ids} & set(added)
         control = used | {i for i, token in added.items() if token.special} | {self.end_of_turn_id}
-        names = [added[i].content if i in added else self._tokenizer.eos_token for i in sorted(control)]
+        names = [added[i].content if i in added else self.tokenizer.eos_token for i in sorted(control)]
         for name in [*literals, *names, *(f"a {name} b{name}c\n{name}" for name in names)]:
             forged = control.intersection(self.content_ids(name))
             _require(not forged, f"the text {name!r} in a message becomes special token ids {sorted(forged)}")

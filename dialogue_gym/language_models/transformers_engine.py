@@ -118,7 +118,7 @@ class TransformersModel:
 
         try:
             codec = ChatCodec(AutoTokenizer.from_pretrained(str(path)))
-            model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype)
+            model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype, use_safetensors=True)
         except OSError as error:
             first = str(error).strip().splitlines()[0]
             raise FileNotFoundError(f"no language model at {str(path)!r}: {first}") from error
@@ -153,16 +153,18 @@ class TransformersModel:
                 sampled = iter(self._sample(rows, sampling) if rows else [])
             return [next(sampled) if isinstance(row, _Row) else row for row in prepared]
 
-    def score(self, requests: Sequence[GenerationRequest], texts: Sequence[str]) -> list[list[float]]:
+    def score(
+        self, requests: Sequence[GenerationRequest], texts: Sequence[str | Sequence[int]]
+    ) -> list[list[float]]:
         """Log-probabilities of given replies, at temperature 1, in one padded forward pass.
 
         Args:
             requests: the contexts; keys are not used.
-            texts: one assistant message for each.
+            texts: one assistant message for each; or its token ids, which are taken as they are.
 
         Returns:
             For each request one natural log-probability per token of its text, and a last one for the
-            end-of-turn token.
+            end-of-turn token; one per token where token ids were given.
 
         Raises:
             ValueError: a malformed conversation, or one that is longer than the context.
@@ -170,7 +172,12 @@ class TransformersModel:
         if len(requests) != len(texts):
             raise ValueError(f"{len(requests)} requests but {len(texts)} texts")
         contexts = [self._context(request) for request in requests]
-        replies = [[*self.codec.content_ids(text), self.codec.end_of_turn_id] for text in texts]
+        replies = [
+            [*self.codec.content_ids(text), self.codec.end_of_turn_id]
+            if isinstance(text, str)
+            else list(text)
+            for text in texts
+        ]
         for i, (context, reply) in enumerate(zip(contexts, replies, strict=True)):
             if not context or len(context) + len(reply) > self.max_context:
                 raise ValueError(

@@ -8,11 +8,13 @@ from dialogue_gym.simulators.base import (
     UserSimulator,
     simulators,
 )
+from dialogue_gym.simulators.calibrated import CalibratedUser
 from dialogue_gym.simulators.personas import Persona, Population
 from dialogue_gym.simulators.prompted import PromptedUser
 from dialogue_gym.simulators.scripted import ScriptedUser
 
 __all__ = [
+    "CalibratedUser",
     "Persona",
     "Population",
     "PromptedUser",

@@ -1,27 +1,21 @@
 """A language model plays the user, told how by a prompt."""
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from dialogue_gym.dialogue import Message
-from dialogue_gym.language_models import (
-    Completion,
-    GenerationRequest,
-    LanguageModel,
-    Sampling,
-    load_language_model,
-)
-from dialogue_gym.registry import check_options, nearest
-from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.simulators.base import UserReply, UserRequest, simulators
-from dialogue_gym.simulators.personas import Persona, Population
+from dialogue_gym.language_models import GenerationRequest, LanguageModel, Sampling
+from dialogue_gym.registry import nearest
+from dialogue_gym.simulators.base import ReplyLogProb, UserReply, UserRequest, simulators
+from dialogue_gym.simulators.language_model_user import LanguageModelUser
 from dialogue_gym.tasks.base import Brief, Kind
 
 STOP_MARK = "[STOP]"
 """The model writes this when the user is done; what stands before it is the user's last message."""
 
-_GREETING = "Hi, how can I help?"
+GREETING = "Hi, how can I help?"
+"""What the agent says before the first message, in the view of the model that plays the user."""
 
 _FULL: dict[Kind, str] = {
     "math": (
@@ -44,7 +38,7 @@ _FULL: dict[Kind, str] = {
 PromptStyle = Literal["full", "compact"]
 
 
-class PromptedUser:
+class PromptedUser(LanguageModelUser):
     """Any language model as the user, through a system prompt; roles are flipped in its history.
 
     What never changes comes first (rules, then the brief), so that prefix caches serve all turns. The
@@ -67,38 +61,37 @@ class PromptedUser:
         prompt: PromptStyle | None = None,
         sampling: Sampling | dict[str, Any] | None = None,
     ) -> None:
-        language_model = load_language_model(language_model)
-        if not isinstance(language_model, LanguageModel):
-            raise ValueError(
-                f"language_model must be a LanguageModel or a name, got {type(language_model).__name__}"
-            )
-        if isinstance(sampling, dict):
-            check_options(Sampling, sampling, "sampling")
-        prompt = prompt or getattr(language_model, "user_prompt", "full")
+        super().__init__(language_model, sampling)
+        prompt = prompt or getattr(self.language_model, "user_prompt", "full")
         if prompt not in ("full", "compact"):
             raise ValueError(f"unknown prompt {prompt!r}: {nearest(str(prompt), ('full', 'compact'))}")
-        self.language_model = language_model
         self.prompt: PromptStyle = prompt
-        self.sampling = (
-            Sampling(**sampling) if isinstance(sampling, dict) else sampling or Sampling(max_tokens=128)
+
+    def generation_request(self, request: UserRequest) -> GenerationRequest:
+        """The flipped dialogue under the prompt."""
+        # the user's cache must not be mistaken for that of a policy played by the same model
+        return GenerationRequest(
+            ("user", request.dialogue_id), user_view(request, self.prompt), request.key.child("user")
         )
 
-    def reply(self, requests: Sequence[UserRequest]) -> list[UserReply]:
-        """One batched call of the language model."""
-        generation = [
-            # the user's cache must not be mistaken for that of a policy played by the same model
-            GenerationRequest(("user", r.dialogue_id), user_view(r, self.prompt), r.key.child("user"))
-            for r in requests
+    def read(self, text: str) -> tuple[str, bool]:
+        """What stands before the stop mark, and whether there is one."""
+        said, mark, _ = text.partition(STOP_MARK)
+        return said.strip(), bool(mark)
+
+    def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
+        """The text's log-probability, and given it that of the stop mark or of an end without one."""
+        texts = [self._written(reply) for reply in replies]
+        scores = self.score(requests, texts)
+        content_ids = self.language_model.codec.content_ids  # type: ignore[attr-defined]
+        lengths = [len(content_ids(reply.text)) for reply in replies]
+        return [
+            ReplyLogProb(stop=sum(score[n:]), text=sum(score[:n]))
+            for score, n in zip(scores, lengths, strict=True)
         ]
-        return [_reply(completion) for completion in self.language_model.generate(generation, self.sampling)]
 
-    def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
-        """Let the language model drop its caches of these dialogues."""
-        self.language_model.forget([("user", d) for d in dialogue_ids])
-
-    def draw_persona(self, kind: Kind, key: NoiseKey) -> Persona:
-        """A default persona, for the log only; the prompt does not use it."""
-        return Population().draw(key)
+    def _written(self, reply: UserReply) -> str:
+        return f"{reply.text} {STOP_MARK}".lstrip() if reply.stop else reply.text
 
     def identity(self) -> dict[str, Any]:
         """Name, model, hash of the prompt's fixed text, sampling."""
@@ -107,14 +100,9 @@ class PromptedUser:
             "name": "prompted",
             "model": self.language_model.identity(),
             "prompt": self.prompt,
-            "prompt_hash": hashlib.sha256((fixed + _GREETING + STOP_MARK).encode()).hexdigest()[:12],
-            "temperature": self.sampling.temperature,
-            "max_tokens": self.sampling.max_tokens,
+            "prompt_hash": hashlib.sha256((fixed + GREETING + STOP_MARK).encode()).hexdigest()[:12],
+            **self.sampling_identity(),
         }
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "PromptedUser":
-        """Copies of an environment share the simulator; a model is never copied."""
-        return self
 
 
 def user_view(request: UserRequest, prompt: PromptStyle) -> list[Message]:
@@ -122,7 +110,7 @@ def user_view(request: UserRequest, prompt: PromptStyle) -> list[Message]:
     system = (
         brief_text(request.brief) if prompt == "compact" else _FULL[request.kind] + brief_text(request.brief)
     )
-    view: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": _GREETING}]
+    view: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": GREETING}]
     for message in request.conversation:
         view.append(
             {"role": "assistant" if message["role"] == "user" else "user", "content": message["content"]}
@@ -131,18 +119,9 @@ def user_view(request: UserRequest, prompt: PromptStyle) -> list[Message]:
 
 
 def brief_text(brief: Brief) -> str:
-    """What the user knows, in two lines."""
-    facts = ". ".join(fact.text for fact in brief.facts)
-    return f"What you want: {brief.goal}\nWhat you know: {facts}."
-
-
-def _reply(completion: Completion) -> UserReply:
-    if completion.finish_reason in ("error", "overflow"):
-        error = completion.error or f"language model: {completion.finish_reason}"
-        return UserReply("", error=error, overflow=completion.finish_reason == "overflow")
-    text, mark, _ = completion.text.partition(STOP_MARK)
-    metadata = {"tokens": len(completion.token_ids), "finish_reason": completion.finish_reason}
-    return UserReply(text.strip(), stop=bool(mark), metadata=metadata)
+    """What the user wants and, in a second line where there are facts, knows."""
+    wish = f"What you want: {brief.goal}"
+    return f"{wish}\nWhat you know: {'. '.join(f.text for f in brief.facts)}." if brief.facts else wish
 
 
 simulators.register("prompted", PromptedUser)

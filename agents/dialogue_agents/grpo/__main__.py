@@ -1,14 +1,14 @@
 """Command line: ``python -m dialogue_agents.grpo --env MathChat-v0 --simulator scripted``."""
 
-import dialogue_agents.threads  # noqa: F401  one thread a process, before torch is imported
+import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
 
 # isort: split
 import os
 import sys
 from collections.abc import Sequence
 
-from dialogue_agents.command_line import explain, parse_settings
 from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_gym.cli.arguments import explain, parse_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         result = run(settings)
     except (ValueError, OSError, ImportError) as error:
-        print(explain(error), file=sys.stderr)
+        print(explain(error, "agents"), file=sys.stderr)
         return 2
     if os.environ.get("RANK", "0") == "0":
         from dialogue_agents.grpo.progress import report

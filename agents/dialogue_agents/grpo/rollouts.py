@@ -4,14 +4,12 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import gymnasium as gym
-
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.language_models import LanguageModel, Sampling, load_language_model
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.transformers_engine import TransformersModel
-from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, asked_for_held, play
+from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, asked_for_held, make_vector_env, play
 from dialogue_gym.seeding import NoiseKey
 
 
@@ -57,13 +55,7 @@ def make_env(
     if keywords["simulator"] != settings.simulator:  # what was given is for the training user
         given = {name: value for name, value in given.items() if name not in ("simulator", "language_model")}
     keywords |= given
-    try:
-        env = gym.make_vec(settings.env, num_envs=num_envs, autoreset_mode="Disabled", **keywords)
-    except (gym.error.Error, TypeError) as error:
-        raise ValueError(f"env {settings.env!r} cannot be used: {error}") from error
-    if not isinstance(env, DialogueVectorEnv):
-        raise ValueError(f"env {settings.env!r} is not a dialogue environment of this package")
-    return env
+    return make_vector_env(settings.env, num_envs, **keywords)
 
 
 def task_seed(settings: GRPOSettings, index: int) -> int:

@@ -1,6 +1,6 @@
 """One GRPO run: evaluate, train, evaluate again."""
 
-import dialogue_agents.quiet  # noqa: F401  before TRL is imported
+import dialogue_gym.language_models.quiet  # noqa: F401  before TRL is imported
 
 # isort: split
 import json
@@ -19,7 +19,7 @@ from dialogue_agents.grpo.progress import Bar, evaluation_bar
 from dialogue_agents.grpo.rollouts import DialogueRollout, load_user_model, make_env, task_seed
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
-from dialogue_agents.quiet import quiet
+from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models import LanguageModel, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.tiny_model import tiny_model_path

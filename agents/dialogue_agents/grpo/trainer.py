@@ -1,6 +1,6 @@
 """TRL's GRPO trainer with two things set: per-token advantages and behaviour log-probabilities."""
 
-import dialogue_agents.quiet  # noqa: F401  before TRL is imported
+import dialogue_gym.language_models.quiet  # noqa: F401  before TRL is imported
 
 # isort: split
 from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Calibration: fit a simulator to logs, and say in numbers how far it is from the users of the logs."""
