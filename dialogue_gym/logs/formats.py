@@ -3,7 +3,8 @@
 What every reader does: runs of one side are merged into one message; where the agent speaks first, an
 empty user message stands for the opening that nobody logged, and the beginning is marked as censored;
 fields of the row that are not dialogue are kept in ``extra["fields"]``. Who spoke as the user is said in
-``simulator``: ``{"name": "people"}`` where people did and nowhere else.
+``simulator``: ``{"name": "people"}`` where people did and nowhere else. Records with the same
+``extra["group"]`` are excerpts of one chat: what splits a log keeps them together.
 """
 
 import re
@@ -102,6 +103,8 @@ def read_row(row: Row, form: str, options: Options) -> Read:
         read = READERS[form](row, row.data, options)
     except KeyError as error:
         raise BadRow("wrong fields", f"field {error} is missing from a row of {form}") from None
+    except RecursionError:
+        raise BadRow("wrong fields", "nested too deeply") from None
     sides = {m["role"] for m in read.record.messages if m["content"].strip()}
     for side in ("user", "assistant"):
         if side not in sides and form != "dialogue_gym":
@@ -237,7 +240,8 @@ def _score(value: Any, default: float | None = None) -> float:
         return default
     if type(value) not in (int, float):
         raise BadRow("wrong fields", f"field 'score' is {value!r:.60}, should be a number or null")
-    return float(value)
+    number: float = value
+    return number
 
 
 # SimulatorArena ------------------------------------------------------------------------------------
@@ -300,8 +304,11 @@ def _bridge(row: Row, data: dict[str, Any], options: Options) -> Read:
         censored=["beginning", "end"],
         used=("c_h", "c_r", "lesson_topic"),
     )
+    identity = str(data["c_id"]) if "c_id" in data else None
     record.extra["intent"] = str(data.get("lesson_topic", ""))
-    return Read(record, str(data["c_id"]) if "c_id" in data else None)
+    if identity is not None:  # CHAT_MESSAGE: excerpts of one chat share its people
+        record.extra["group"] = identity.rpartition("_")[0] or identity
+    return Read(record, identity)
 
 
 _SPEAKER = re.compile(r"\s*([^:\n]{1,40}):\s?(.*)", re.DOTALL)
