@@ -10,6 +10,7 @@ from dialogue_gym.rollout.evaluation import (
     evaluate,
     summarise,
 )
+from dialogue_gym.rollout.loading import load_policy, make_vector_env
 from dialogue_gym.rollout.play import play
 from dialogue_gym.rollout.policies import LanguageModelPolicy
 from dialogue_gym.rollout.rules import RulePolicy
@@ -28,6 +29,8 @@ __all__ = [
     "asked_for_held",
     "compare",
     "evaluate",
+    "load_policy",
+    "make_vector_env",
     "play",
     "show",
     "summarise",

@@ -161,7 +161,7 @@ def test_the_command_prints_what_matters_and_no_warnings(policy_folder: Path, tm
 
 
 SCRIPT = """
-import dialogue_agents.threads
+import dialogue_gym.cli.threads
 import runpy, sys, hashlib
 from pathlib import Path
 conftest, policy, out = sys.argv[1:]

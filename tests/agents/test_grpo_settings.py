@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dialogue_agents.command_line import explain, parse_settings
 from dialogue_agents.grpo.__main__ import main
 from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_gym.cli.arguments import parse_settings
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,3 @@ def test_bad_settings_are_refused_before_torch_is_imported() -> None:
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (2, "error: steps must be at least 1, got 0\n")
-
-
-def test_a_missing_package_comes_with_the_command_that_brings_it():
-    assert explain(ImportError("No module named 'torch'")) == (
-        "error: No module named 'torch'; the learners need pip install \"dialogue-gym[agents]\""
-    )
-    assert explain(ValueError("no")) == "error: no"

@@ -1,0 +1,124 @@
+"""The ``dialogue-gym`` command.
+
+Each command is a module with a dataclass of settings, named after it (``CollectSettings``), and a function
+``run(settings) -> int`` that prints what people want to see and returns the exit status. Bad input raises
+ValueError, OSError or ImportError with one line. A module is imported when its command is asked for, since
+several bring torch.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+
+import dialogue_gym
+import dialogue_gym.cli.threads  # one thread a process, before torch is imported
+from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.registry import nearest
+
+PROGRAM = "dialogue-gym"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command lives.
+
+    Attributes:
+        module: imported when the command is asked for.
+        settings: name of its dataclass of settings.
+        extra: what to install when a package is missing.
+        summary: one line for the list of commands.
+    """
+
+    module: str
+    settings: str
+    extra: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "collect": Command(
+            "dialogue_gym.cli.collect",
+            "CollectSettings",
+            "cli",
+            "play a policy against a user into a log",
+        ),
+        "import": Command(
+            "dialogue_gym.cli.import_logs",
+            "ImportSettings",
+            "cli",
+            "bring dialogues of others into a log",
+        ),
+        "calibrate": Command(
+            "dialogue_gym.cli.calibrate",
+            "CalibrateSettings",
+            "calibration",
+            "fit a user simulator to the users of a log",
+        ),
+        "realism": Command(
+            "dialogue_gym.cli.realism",
+            "RealismSettings",
+            "realism",
+            "how far a simulator is from the users of a log",
+        ),
+        "audit": Command(
+            "dialogue_gym.cli.audit",
+            "AuditSettings",
+            "cli",
+            "how often a user accepts answers that are wrong",
+        ),
+    }
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments (default: the process's) name.
+
+    Returns:
+        The command's exit status; 2 for what cannot be, said in one line; 130 after Ctrl-C.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if given[0] == "--version":
+        print(PROGRAM, dialogue_gym.__version__)
+        return 0
+    name = given[0]
+    if name not in COMMANDS:
+        print(f"error: {PROGRAM} has no command {name!r}: {nearest(name, COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        return _run(name, given[1:])
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(explain(error, COMMANDS[name].extra), file=sys.stderr)
+        return 2
+
+
+def usage() -> str:
+    """The list of commands."""
+    width = max(map(len, COMMANDS)) + 2
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND [options]",
+            "",
+            "Users in the loop: play with them, learn them from logs, and measure how real they are.",
+            "",
+            *(f"  {name:{width}}{command.summary}" for name, command in COMMANDS.items()),
+            "",
+            f"{PROGRAM} COMMAND --help explains a command and its options.",
+        ]
+    )
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    command = COMMANDS[name]
+    module = import_module(command.module)
+    settings = parse_settings(getattr(module, command.settings), f"{PROGRAM} {name}", arguments)
+    status: int = module.run(settings)
+    return status
