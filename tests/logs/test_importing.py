@@ -72,7 +72,7 @@ BRIDGE = bridge("7_1", ("tutor", "Ready?"), ("tutor", "Add them."), ("student", 
 MATHDIAL = {
     "qid": 1,
     "question": "How many\napples?",
-    "conversation": "Teacher: (probing)Why: 4?|EOM|Teacher: Go on|EOM|Ana: I add: 2|EOM|Teacher: (telling)Yes",
+    "conversation": "Teacher: (probing)Why: 4?|EOM|Teacher: Go on|EOM|Al: I add: 2|EOM|Teacher: (telling)Yes",
 }
 
 
