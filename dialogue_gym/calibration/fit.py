@@ -22,7 +22,8 @@ from dialogue_gym.language_models import load_language_model
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.simulators.calibrated_folder import MANIFEST, weights_hash, write_manifest
-from dialogue_gym.simulators.user_side import INSTRUCTION, Condition, UserSide
+from dialogue_gym.simulators.prompted import STOP_MARK
+from dialogue_gym.simulators.user_side import Condition, UserSide
 
 _LINEAR = "all-linear"
 
@@ -143,9 +144,10 @@ def _source(settings: FitSettings) -> dict[str, Any]:
 
 
 def _side(settings: FitSettings, model: Any) -> UserSide:
-    """Models that were trained on the compact prompt need no instruction."""
-    instruction = "" if model.user_prompt == "compact" else INSTRUCTION
-    return UserSide(settings.condition, instruction, settings.agent_tokens)
+    """Models that were trained to play users go on from the form that they know."""
+    if model.user_prompt == "compact":
+        return UserSide(settings.condition, "", go_on="", leave=STOP_MARK, agent_tokens=settings.agent_tokens)
+    return UserSide(settings.condition, agent_tokens=settings.agent_tokens)
 
 
 def _rows(model: Any, side: UserSide, records: Sequence[DialogueRecord], max_length: int) -> list[Row]:

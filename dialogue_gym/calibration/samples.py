@@ -9,7 +9,7 @@ from typing import Any
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.simulators.user_side import UserSide, mark_ids, reply_ids
+from dialogue_gym.simulators.user_side import UserSide
 from dialogue_gym.simulators.user_turns import by_people, user_turns
 
 MIN_USER_TURNS = 50
@@ -38,16 +38,17 @@ def training_row(codec: ChatCodec, side: UserSide, record: DialogueRecord, max_l
     """The row of a dialogue; turns that end beyond ``max_length`` tokens are left out and counted.
 
     An excerpt teaches neither openings (its beginning is context) nor, where its end is unknown, that
-    people go on: there the mark is not learned, only the words.
+    people go on: there the mark is not learned, only the words (a side without a mark for going on cannot
+    tell them apart).
     """
     row = Row()
     for turn in user_turns(record):
         context = side.context_ids(codec, turn.request)
-        reply = reply_ids(codec, turn.reply.text, turn.reply.stop)
+        reply = side.reply_ids(codec, turn.reply.text, turn.reply.stop)
         if len(context) + len(reply) > max_length:
             row.cut += 1
             continue
-        marks = 0 if turn.stop_counts else len(mark_ids(codec, turn.reply.stop))
+        marks = 0 if turn.stop_counts else len(side.mark_ids(codec, turn.reply.stop))
         row.learned += [0] * (len(context) - len(row.learned) + marks) + [1] * (len(reply) - marks)
         row.input_ids = context + reply
         row.samples += 1

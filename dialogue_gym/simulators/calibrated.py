@@ -10,14 +10,14 @@ from dialogue_gym.language_models import GenerationRequest, LanguageModel, Sampl
 from dialogue_gym.simulators.base import ReplyLogProb, UserReply, UserRequest, simulators
 from dialogue_gym.simulators.calibrated_folder import load_folder
 from dialogue_gym.simulators.language_model_user import LanguageModelUser
-from dialogue_gym.simulators.user_side import UserSide, mark_ids, read_reply, reply_ids
+from dialogue_gym.simulators.user_side import UserSide
 
 
 class CalibratedUser(LanguageModelUser):
     """A user whose language model was fitted to the user turns of logs (``dialogue-gym calibrate``).
 
-    Whether the user leaves is decided by the first token of a reply, before any word, so the hazard of
-    leaving is known exactly: both marks' probabilities, normalised over the two.
+    Whether the user leaves is decided by the mark that begins a reply, before any word, so the hazard of
+    leaving is known: the marks' probabilities, normalised over the two where both are written.
 
     Args:
         language_model: a folder that ``dialogue-gym calibrate`` wrote; or a model object, with ``side``.
@@ -60,21 +60,26 @@ class CalibratedUser(LanguageModelUser):
 
     def read(self, text: str) -> tuple[str, bool]:
         """What follows the mark, and whether the mark says that the user leaves."""
-        return read_reply(text)
+        return self.side.read(text)
 
     def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
         """Log-probabilities of leaving or going on as each reply does, and of its text given that."""
-        marks = {stop: mark_ids(self.codec, stop) for stop in (False, True)}
-        written = [reply_ids(self.codec, reply.text, reply.stop) for reply in replies]
+        marks = {stop: self.side.mark_ids(self.codec, stop) for stop in (False, True)}
+        written = [self.side.reply_ids(self.codec, reply.text, reply.stop) for reply in replies]
         scores = self.score(requests, written)
-        others = self.score(requests, [marks[not reply.stop] for reply in replies])
+        others = self.score(requests, [marks[not reply.stop] or marks[reply.stop] for reply in replies])
         results = []
         for reply, score, other in zip(replies, scores, others, strict=True):
             n = len(marks[reply.stop])
-            mark = sum(score[:n])
-            results.append(
-                ReplyLogProb(stop=mark - float(np.logaddexp(mark, sum(other))), text=sum(score[n:]))
-            )
+            if self.side.go_on:
+                mark = sum(score[:n])
+                stop = mark - float(np.logaddexp(mark, sum(other)))
+            elif reply.stop:
+                mark = stop = sum(score[:n])
+            else:  # going on is what does not begin with the mark; the text is given that
+                stop = float(np.log1p(-np.exp(min(sum(other), -1e-12))))
+                mark = stop
+            results.append(ReplyLogProb(stop=stop, text=sum(score) - mark))
         return results
 
     def identity(self) -> dict[str, Any]:

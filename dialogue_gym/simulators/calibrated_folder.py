@@ -46,8 +46,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise ValueError(
-            f"{folder}: no calibrated user here; a folder with {MANIFEST}, as `dialogue-gym calibrate` writes "
-            "it, would be right"
+            f"{folder}: no calibrated user here; a folder that `dialogue-gym calibrate` wrote, with its "
+            f"{MANIFEST}, would be right"
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

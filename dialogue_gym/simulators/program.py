@@ -5,8 +5,9 @@ A program is a function that takes a ``Chooser`` and asks it for each random dec
 all of its decisions with their probabilities. Both read the same code, so they cannot disagree.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dialogue_gym.seeding import NoiseKey
 
@@ -55,16 +56,17 @@ class _Replay:
     def __init__(self, prefix: Sequence[int]) -> None:
         self.taken: list[int] = []
         self.options: list[list[int]] = []
-        self.probability = 1.0
+        self.factors: list[Any] = []
         self._prefix = prefix
 
     def pick(self, name: str, weights: Sequence[float]) -> int:
-        possible = [i for i, weight in enumerate(weights) if weight > 0]
+        numbers = all(isinstance(weight, int | float) for weight in weights)
+        possible = [i for i, weight in enumerate(weights) if not numbers or weight > 0]
         depth = len(self.taken)
         index = self._prefix[depth] if depth < len(self._prefix) else possible[0]
         self.taken.append(index)
         self.options.append(possible)
-        self.probability *= weights[index] / sum(weights)
+        self.factors.append(weights[index] / sum(weights) if numbers else weights[index])
         return index
 
 
@@ -75,11 +77,19 @@ def enumerate_paths(program: Callable[[Chooser], T]) -> list[tuple[T, float]]:
         >>> enumerate_paths(lambda chooser: "heads" if flip(chooser, "coin", 0.25) else "tails")
         [('heads', 0.25), ('tails', 0.75)]
     """
-    results: list[tuple[T, float]] = []
+    return [(result, math.prod(factors)) for result, factors in enumerate_factors(program)]
+
+
+def enumerate_factors(program: Callable[[Chooser], T]) -> list[tuple[T, list[Any]]]:
+    """Every path of a program with the probabilities of its decisions, in order.
+
+    A probability may be any object that takes part in ``1.0 - probability``; it comes back as it is.
+    """
+    results: list[tuple[T, list[Any]]] = []
     prefix: list[int] | None = []
     while prefix is not None:
         replay = _Replay(prefix)
-        results.append((program(replay), replay.probability))
+        results.append((program(replay), replay.factors))
         prefix = _next_prefix(replay)
     return results
 

@@ -86,7 +86,7 @@ class ScriptedUser:
 
     def reply(self, requests: Sequence[UserRequest]) -> list[UserReply]:
         """One reply per request."""
-        return [_run(request, KeyedChooser(request.key)) for request in requests]
+        return [run_program(request, KeyedChooser(request.key)) for request in requests]
 
     def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
         """Exact natural-log probabilities of stopping as each reply does, and of its text given that."""
@@ -107,7 +107,7 @@ class ScriptedUser:
 def distribution(request: UserRequest) -> dict[tuple[str, bool], float]:
     """Every reply that a scripted user can give, as (text, stop), with its probability; they sum to 1."""
     total: dict[tuple[str, bool], float] = {}
-    for reply, probability in enumerate_paths(lambda chooser: _run(request, chooser)):
+    for reply, probability in enumerate_paths(lambda chooser: run_program(request, chooser)):
         outcome = (reply.text, reply.stop)
         total[outcome] = total.get(outcome, 0.0) + probability
     return total
@@ -123,8 +123,8 @@ def _log_prob(request: UserRequest, reply: UserReply) -> ReplyLogProb:
     )
 
 
-def _run(request: UserRequest, chooser: Chooser) -> UserReply:
-    """The program of one reply."""
+def run_program(request: UserRequest, chooser: Chooser) -> UserReply:
+    """The program of one reply: its text and stop are what the chooser's decisions make of the request."""
     said = disclosure(request.brief, request.conversation)
     if not request.conversation:
         return _opening(request, said, chooser)

@@ -1,8 +1,8 @@
 """The user-side template: a dialogue in token ids as the model that plays a calibrated user reads it.
 
 Training and inference both build their ids here, so that they cannot disagree. Roles are flipped: the
-user's messages are what the model says. Each begins with a mark that says whether the user goes on or
-leaves, before the first word, so that the probability of leaving is read off one position.
+user's messages are what the model says. A mark before the first word says whether the user goes on or
+leaves, so that the probability of leaving is read off the beginning of a message.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from dialogue_gym.simulators.prompted import GREETING, brief_text
 Condition = Literal["brief", "intent", "none"]
 
 GO_ON, LEAVE = ">", "#"
-"""The marks that begin a user's message in the model's view."""
+"""Marks for any model: one of the two begins each message."""
 
 INSTRUCTION = (
     "You play a person who chats with an assistant. Write the person's next message as this person would "
@@ -33,12 +33,17 @@ class UserSide:
         condition: what the model is told of the user: the whole "brief", the "intent" (the goal alone), or
             "none". The persona is never told.
         instruction: fixed text before it; "" for models that need none.
+        go_on: the mark before a message after which the user stays; may be "", and then going on is whatever
+            does not begin with the other mark.
+        leave: the mark before a message with which the user leaves.
         agent_tokens: an agent's message of more tokens is shortened to this many, its beginning and its
             end in equal parts; 0 keeps all.
     """
 
     condition: Condition = "brief"
     instruction: str = INSTRUCTION
+    go_on: str = GO_ON
+    leave: str = LEAVE
     agent_tokens: int = 0
 
     def __post_init__(self) -> None:
@@ -46,6 +51,12 @@ class UserSide:
             raise ValueError(
                 f"unknown condition {self.condition!r}: {nearest(str(self.condition), get_args(Condition))}"
             )
+        if (
+            not self.leave
+            or self.go_on.startswith(self.leave)
+            or (self.leave + "x").startswith(self.go_on or "-")
+        ):
+            raise ValueError(f"the marks {self.go_on!r} and {self.leave!r} cannot be told apart")
         if self.agent_tokens < 0:
             raise ValueError(f"agent_tokens must be at least 0, got {self.agent_tokens}")
 
@@ -66,7 +77,7 @@ class UserSide:
         ids = codec.encode(heard)
         for message in messages:
             if message["role"] == "user":
-                ids += reply_ids(codec, message["content"], stop=False)
+                ids += self.reply_ids(codec, message["content"], stop=False)
             else:
                 ids += codec.extend([self._agent(codec, message["content"])])
         return ids
@@ -83,23 +94,22 @@ class UserSide:
             text = f"{codec.decode(ids[:half])} ... {codec.decode(ids[-half:])}"
         return {"role": "user", "content": text}
 
+    def mark_ids(self, codec: ChatCodec, stop: bool) -> list[int]:
+        """The ids of the mark that a message begins with."""
+        mark = self.leave if stop else self.go_on
+        return codec.content_ids(mark) if mark else []
 
-def mark_ids(codec: ChatCodec, stop: bool) -> list[int]:
-    """The ids of the mark that a message begins with."""
-    return codec.content_ids(LEAVE if stop else GO_ON)
+    def reply_ids(self, codec: ChatCodec, text: str, stop: bool) -> list[int]:
+        """The ids of a user's message as the model writes it, end-of-turn token included."""
+        return [*self.mark_ids(codec, stop), *codec.content_ids(text), codec.end_of_turn_id]
 
+    def read(self, text: str) -> tuple[str, bool]:
+        """The message and whether the user leaves, from what the model wrote; without a mark it goes on.
 
-def reply_ids(codec: ChatCodec, text: str, stop: bool) -> list[int]:
-    """The ids of a user's message as the model writes it, end-of-turn token included."""
-    return [*mark_ids(codec, stop), *codec.content_ids(text), codec.end_of_turn_id]
-
-
-def read_reply(text: str) -> tuple[str, bool]:
-    """The message and whether the user leaves, from what the model wrote; without a mark it goes on.
-
-    Example:
-        >>> read_reply("# thanks"), read_reply("> 12"), read_reply("12")
-        (('thanks', True), ('12', False), ('12', False))
-    """
-    stop = text.startswith(LEAVE)
-    return text.removeprefix(LEAVE if stop else GO_ON).strip(), stop
+        Example:
+            >>> side = UserSide()
+            >>> side.read("# thanks"), side.read("> 12"), side.read("12")
+            (('thanks', True), ('12', False), ('12', False))
+        """
+        stop = text.startswith(self.leave)
+        return text.removeprefix(self.leave if stop else self.go_on).strip(), stop
