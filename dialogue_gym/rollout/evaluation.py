@@ -115,7 +115,7 @@ def asked_for_held(record: DialogueRecord) -> bool | None:
         return None
     spoken = [m["content"] for m in record.messages if m["role"] == "assistant"]
     for text, reaction in zip(spoken, record.turns_metadata[1:], strict=False):
-        if _states_result(record, text):
+        if states_result(record, text):
             return False
         held = reaction.get("held", ())
         if (reaction.get("generic") and held) or set(held) & set(reaction.get("asked", ())):
@@ -123,7 +123,8 @@ def asked_for_held(record: DialogueRecord) -> bool | None:
     return False
 
 
-def _states_result(record: DialogueRecord, text: str) -> bool:
+def states_result(record: DialogueRecord, text: str) -> bool:
+    """Whether the scoring room finds an answer (math) or a draft (documents) in a message of the agent."""
     if (record.task or {}).get("kind") == "document":
         return bool(extract_draft([{"role": "user", "content": ""}, {"role": "assistant", "content": text}]))
     return extract_answer(text) is not None

@@ -16,7 +16,7 @@ from dialogue_gym.tasks.base import Kind
 _OF_POLICY = ("system_prompt", *Sampling.__dataclass_fields__)
 
 
-def make_vector_env(env_id: str, num_envs: int, **keywords: Any) -> DialogueVectorEnv:
+def make_vector_env(env_id: str, num_envs: int, /, **keywords: Any) -> DialogueVectorEnv:
     """A vector environment for ``play``, which begins dialogues itself.
 
     Args:

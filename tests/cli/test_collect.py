@@ -64,7 +64,7 @@ def test_a_kill_in_the_middle_costs_no_dialogue(
     command: Command, python: list[str], tmp_path: Path, policy: str
 ) -> None:
     killed, whole = tmp_path / "deep" / "killed.jsonl", tmp_path / "whole.jsonl"
-    settings = ["collect", "--policy", policy, "--batch", "2", "--max-turns", "3"]
+    settings = ["collect", "--policy", policy, "--batch", "2", "--max-turns", "2"]
     process = subprocess.Popen(
         [*python, *settings, "--dialogues", "100000", "--out", str(killed)], stderr=subprocess.PIPE
     )
@@ -77,7 +77,7 @@ def test_a_kill_in_the_middle_costs_no_dialogue(
     lines = killed.read_bytes().splitlines(keepends=True)
     killed.write_bytes(b"".join(lines[:5]) + lines[4][:50])  # as if the kill had struck while it wrote
     for path in (killed, whole):
-        assert command(*settings, "--dialogues", 12, "--out", path).status == 0
+        assert command(*settings, "--dialogues", 8, "--out", path).status == 0
     assert by_seeds(killed) == by_seeds(whole)
 
 

@@ -43,7 +43,7 @@ def test_settings_that_there_are_not_offer_the_nearest(command: Callable[..., An
     assert command("collect", "--dialogues", "0").error == "error: dialogues must be at least 1, got 0"
 
 
-@pytest.mark.parametrize("name", ["collect"])
+@pytest.mark.parametrize("name", ["collect", "audit"])
 def test_help_explains_each_setting(name: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main([name, "--help"])

@@ -87,6 +87,7 @@ def test_environments() -> None:
         ("MathChat-v9", {}, "env 'MathChat-v9' cannot be used"),
         ("CartPole-v1", {}, "env 'CartPole-v1'"),
         ("MathChat-v0", {"max_turn": 3}, "did you mean 'max_turns'"),
+        ("MathChat-v0", {"num_envs": 3}, "multiple values .* 'num_envs'"),
     ],
 )
 def test_bad_environments(env_id: str, keywords: dict[str, Any], message: str) -> None:
