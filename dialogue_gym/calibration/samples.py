@@ -58,20 +58,28 @@ def training_row(codec: ChatCodec, side: UserSide, record: DialogueRecord, max_l
 def split_dialogues(
     records: Sequence[DialogueRecord], share: float, seed: int
 ) -> tuple[list[DialogueRecord], list[DialogueRecord]]:
-    """Training and held-out dialogues; a dialogue's place depends on its content, not on its neighbours.
+    """Training and held-out dialogues, chosen by a hash of what is said in them.
+
+    Excerpts of one dialogue (``extra["group"]``) stay together, and so do dialogues that are alike.
 
     Raises:
-        ValueError: no dialogue is left on one of the two sides.
+        ValueError: all dialogues belong together, so that nothing can be held out.
     """
-    held_out = [NoiseKey(("held out", seed, fingerprint([r]))).uniform() < share for r in records]
-    train = [record for record, out in zip(records, held_out, strict=True) if not out]
-    held = [record for record, out in zip(records, held_out, strict=True) if out]
-    if not train or not held:
+    groups = [group_of(record) for record in records]
+    order = sorted(set(groups), key=lambda group: NoiseKey(("held out", seed, group)).bits())
+    if len(order) < 2:
         raise ValueError(
-            f"{len(records)} dialogues cannot be split into training and {share:.0%} held-out ones; "
-            "more dialogues or another share would be right"
+            f"{len(records)} dialogues of {len(order)} groups cannot be split; more would be right"
         )
+    held_out = set(order[: min(len(order) - 1, max(1, round(share * len(order))))])
+    train = [r for r, group in zip(records, groups, strict=True) if group not in held_out]
+    held = [r for r, group in zip(records, groups, strict=True) if group in held_out]
     return train, held
+
+
+def group_of(record: DialogueRecord) -> str:
+    """What may not be split between training and judging: the chat of an excerpt, else the dialogue."""
+    return str(record.extra.get("group") or fingerprint([record]))
 
 
 def fingerprint(records: Sequence[DialogueRecord]) -> str:
