@@ -52,6 +52,8 @@ class FitSettings:
     """Dialogues an update (per process)."""
     micro_batch: int = 0
     """Dialogues a forward pass; 0 takes all of an update's at once. Smaller saves memory."""
+    embedding_noise: float = 0.0
+    """NEFTune's alpha (2310.05914): noise on the embeddings, against overfitting small logs; 0 for none."""
     held_out: float = 0.1
     """Share of the dialogues that early stopping looks at."""
     patience: int = 3
@@ -225,6 +227,7 @@ def _arguments(settings: FitSettings, rows: int, work: Path) -> Any:
         seed=settings.seed,
         use_cpu=settings.cpu,
         bf16=False,
+        neftune_noise_alpha=settings.embedding_noise or None,
         gradient_checkpointing=False,
         dataloader_pin_memory=False,
     )
