@@ -3,9 +3,6 @@
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
-
-import tyro  # noqa: TID253  the command is opened by tyro alone
 
 from dialogue_gym.calibration.fit import FitSettings, fit
 from dialogue_gym.logs import DialogueRecord, import_dialogues
@@ -31,8 +28,8 @@ class CalibrateSettings(FitSettings):
         accelerate launch -m dialogue_gym.cli calibrate --logs ... --out ...
     """
 
-    logs: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
-    """A log; may be given more than once."""
+    logs: tuple[Path, ...] = ()
+    """Logs, or files in any format that `dialogue-gym import` knows."""
     out: Path = Path("runs/user")
     """Folder to make; must not hold a calibrated user yet. A killed run goes on when started again."""
     only_people: bool = False
