@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from dialogue_gym.calibration.progress import no_dataset_bars, progress_bar
 from dialogue_gym.calibration.samples import (
     Row,
     check_enough,
@@ -132,7 +133,7 @@ def fit(records: Sequence[DialogueRecord], out: str | Path, settings: FitSetting
     work.mkdir(parents=True, exist_ok=True)
     _same_run(work, {"data": data, "settings": asdict(settings)})
     started = time.process_time()
-    with quiet():
+    with quiet(), no_dataset_bars():
         trainer, metrics = _train(model, settings, train, held, work)
     metrics["cpu_seconds"] = round(time.process_time() - started, 1)
     if not trainer.is_world_process_zero():
@@ -171,7 +172,7 @@ def _same_run(work: Path, run: dict[str, Any]) -> None:
 def _train(
     model: Any, settings: FitSettings, train: list[Row], held: list[Row], work: Path
 ) -> tuple[Any, dict[str, Any]]:
-    from transformers import EarlyStoppingCallback
+    from transformers import EarlyStoppingCallback, PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTTrainer
 
@@ -181,9 +182,10 @@ def _train(
         train_dataset=_dataset(train),
         eval_dataset=_dataset(held),
         processing_class=model.codec.tokenizer,
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience), progress_bar()],
         peft_config=_lora(settings),
     )
+    trainer.remove_callback(PrinterCallback)
     before = trainer.evaluate()["eval_loss"]
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)))
     after = trainer.evaluate()["eval_loss"]
@@ -219,11 +221,12 @@ def _arguments(settings: FitSettings, rows: int, work: Path) -> Any:
         save_steps=every,
         save_total_limit=1,
         load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         logging_steps=every,
         report_to="none",
-        disable_tqdm=None,
+        disable_tqdm=True,
         seed=settings.seed,
         use_cpu=settings.cpu,
         bf16=False,

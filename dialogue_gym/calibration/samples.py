@@ -39,10 +39,12 @@ def training_row(codec: ChatCodec, side: UserSide, record: DialogueRecord, max_l
 
     An excerpt teaches neither openings (its beginning is context) nor, where its end is unknown, that
     people go on: there the mark is not learned, only the words (a side without a mark for going on cannot
-    tell them apart).
+    tell them apart). An empty opening teaches nothing: later contexts begin after it.
     """
     row = Row()
     for turn in user_turns(record):
+        if turn.is_opening and not turn.reply.text:
+            continue
         context = side.context_ids(codec, turn.request)
         reply = side.reply_ids(codec, turn.reply.text, turn.reply.stop)
         if len(context) + len(reply) > max_length:

@@ -11,6 +11,8 @@ from dialogue_gym.language_models import LanguageModel, load_language_model
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
+_LOADED = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+"""Files that may change the model or its tokenizer by being there."""
 
 
 def file_hash(path: Path) -> str:
@@ -58,9 +60,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}: format_version is {version!r}, should be {FORMAT_VERSION}; calibrate again"
         )
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*.safetensors")}
-    for name in sorted(present - files.keys()):
-        raise ValueError(f"{folder / name}: not in the manifest; weights that nobody vouches for are refused")
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix in _LOADED}
+    for name in sorted(present - files.keys() - {MANIFEST}):
+        raise ValueError(f"{folder / name}: not in the manifest; files that nobody vouches for are refused")
     for name, expected in files.items():
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name}: is missing; the manifest names it")
@@ -82,11 +84,14 @@ def load_folder(folder: str | Path) -> tuple[LanguageModel, dict[str, Any]]:
     if model["adapter"]:
         base = Path(model["base"])
         options |= {"path": str(base), "adapter": str(folder)}
-        if model["base_sha256"] and weights_hash(base) != model["base_sha256"]:
+        if base.is_dir() and weights_hash(base) != model["base_sha256"]:
             raise ValueError(
                 f"{base}: not the base model that {folder} was fitted on (its SHA-256 is another)"
             )
-    return load_language_model(options), manifest
+    loaded: Any = load_language_model(options)
+    if loaded.codec.identity() != manifest["codec"]:
+        raise ValueError(f"{options['path']}: its tokenizer is not the one that {folder} was fitted with")
+    return loaded, manifest
 
 
 def weights_hash(folder: str | Path) -> str | None:

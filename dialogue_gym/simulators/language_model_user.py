@@ -84,15 +84,24 @@ class LanguageModelUser:
         Raises:
             NotImplementedError: the language model cannot score (servers mostly cannot).
         """
-        model: Any = self.language_model
-        if not hasattr(model, "score"):
-            raise NotImplementedError(f"{type(model).__name__} cannot score given texts; a local model can")
+        model = self.scoring_model()
         generation = [self.generation_request(request) for request in requests]
         scores: list[list[float]] = []
         for i in range(0, len(texts), _SCORED_TOGETHER):
             part = slice(i, i + _SCORED_TOGETHER)
             scores += model.score(generation[part], texts[part])
         return scores
+
+    def scoring_model(self) -> Any:
+        """The language model, which has ``score`` and ``codec``.
+
+        Raises:
+            NotImplementedError: the language model cannot score (servers mostly cannot).
+        """
+        model: Any = self.language_model
+        if not hasattr(model, "score"):
+            raise NotImplementedError(f"{type(model).__name__} cannot score given texts; a local model can")
+        return model
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LanguageModelUser":
         """Copies of an environment share the simulator; a model is never copied."""

@@ -81,17 +81,18 @@ class PromptedUser(LanguageModelUser):
 
     def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
         """The text's log-probability, and given it that of the stop mark or of an end without one."""
-        texts = [self._written(reply) for reply in replies]
-        scores = self.score(requests, texts)
-        content_ids = self.language_model.codec.content_ids  # type: ignore[attr-defined]
-        lengths = [len(content_ids(reply.text)) for reply in replies]
-        return [
-            ReplyLogProb(stop=sum(score[n:]), text=sum(score[:n]))
-            for score, n in zip(scores, lengths, strict=True)
+        codec = self.scoring_model().codec
+        texts = [codec.content_ids(reply.text) for reply in replies]
+        # apart from the text, so that the mark cannot change how the text is cut into tokens
+        ends = [
+            codec.content_ids(f" {STOP_MARK}" if reply.text else STOP_MARK) if reply.stop else []
+            for reply in replies
         ]
-
-    def _written(self, reply: UserReply) -> str:
-        return f"{reply.text} {STOP_MARK}".lstrip() if reply.stop else reply.text
+        written = [[*text, *end, codec.end_of_turn_id] for text, end in zip(texts, ends, strict=True)]
+        return [
+            ReplyLogProb(stop=sum(score[len(text) :]), text=sum(score[: len(text)]))
+            for score, text in zip(self.score(requests, written), texts, strict=True)
+        ]
 
     def identity(self) -> dict[str, Any]:
         """Name, model, hash of the prompt's fixed text, sampling."""

@@ -35,7 +35,7 @@ class UserSide:
         instruction: fixed text before it; "" for models that need none.
         go_on: the mark before a message after which the user stays; may be "", and then going on is whatever
             does not begin with the other mark.
-        leave: the mark before a message with which the user leaves.
+        leave: the mark before a message with which the user leaves; begins with no space.
         agent_tokens: an agent's message of more tokens is shortened to this many, its beginning and its
             end in equal parts; 0 keeps all.
     """
@@ -51,11 +51,7 @@ class UserSide:
             raise ValueError(
                 f"unknown condition {self.condition!r}: {nearest(str(self.condition), get_args(Condition))}"
             )
-        if (
-            not self.leave
-            or self.go_on.startswith(self.leave)
-            or (self.leave + "x").startswith(self.go_on or "-")
-        ):
+        if not _told_apart(self.go_on, self.leave):
             raise ValueError(f"the marks {self.go_on!r} and {self.leave!r} cannot be told apart")
         if self.agent_tokens < 0:
             raise ValueError(f"agent_tokens must be at least 0, got {self.agent_tokens}")
@@ -90,8 +86,9 @@ class UserSide:
     def _agent(self, codec: ChatCodec, text: str) -> Message:
         ids = codec.content_ids(text) if self.agent_tokens else []
         if len(ids) > self.agent_tokens:
-            half = self.agent_tokens // 2
-            text = f"{codec.decode(ids[:half])} ... {codec.decode(ids[-half:])}"
+            end = self.agent_tokens // 2
+            head, tail = ids[: self.agent_tokens - end], ids[len(ids) - end :]
+            text = f"{codec.decode(head)} ... {codec.decode(tail)}"
         return {"role": "user", "content": text}
 
     def mark_ids(self, codec: ChatCodec, stop: bool) -> list[int]:
@@ -100,7 +97,12 @@ class UserSide:
         return codec.content_ids(mark) if mark else []
 
     def reply_ids(self, codec: ChatCodec, text: str, stop: bool) -> list[int]:
-        """The ids of a user's message as the model writes it, end-of-turn token included."""
+        """The ids of a user's message as the model writes it, end-of-turn token included.
+
+        ``read`` gives the message back, without spaces around it, and ``stop``, whatever the message is.
+        """
+        if not stop and not self.go_on and text.startswith(self.leave):
+            text = f" {text}"  # these words are the user's, not the mark
         return [*self.mark_ids(codec, stop), *codec.content_ids(text), codec.end_of_turn_id]
 
     def read(self, text: str) -> tuple[str, bool]:
@@ -113,3 +115,10 @@ class UserSide:
         """
         stop = text.startswith(self.leave)
         return text.removeprefix(self.leave if stop else self.go_on).strip(), stop
+
+
+def _told_apart(go_on: str, leave: str) -> bool:
+    """Whether no message with one mark can be read as one with the other."""
+    if not leave or leave[0].isspace() or go_on[:1].isspace():
+        return False
+    return not go_on or not (go_on.startswith(leave) or leave.startswith(go_on))
