@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dialogue_gym.calibration.realism.words import words
+from dialogue_gym.calibration.words import words
 from dialogue_gym.dialogue import Conversation
 
 ACTS = (
@@ -100,7 +100,8 @@ ROLE_BREAKS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         "speaks as assistant": re.compile(
             r"\bas an? (?:ai|language model|assistant|tutor)\b|\b(?:great|good|excellent) question\b"
             r"|\byou(?:'re| are) (?:very )?welcome\b|"
-            r"\bi(?:'m| am) (?:sorry to hear|an ai|here to|happy to help|glad)"
+            r"\bi(?:'m| am| would be|'d be) (?:sorry to hear|an ai|here to|glad"
+            r"|happy to (?:help|assist|provide))"
             r"|^(?:sure|certainly|of course|absolutely)[!,.] (?:i|let|here|to)\b|\blet(?:'s| us) break\b"
             r"|\bto solve this\b|\bstep[- ]by[- ]step:|^#+ |\*\*step",
             re.I | re.M,

@@ -7,7 +7,7 @@ import numpy as np
 from dialogue_gym.calibration.realism.measures import Measure, Metric, NotAvailable, ratio, weighted
 from dialogue_gym.calibration.realism.resampling import Floats, Plan
 from dialogue_gym.calibration.realism.speech import Speaker, SpokenDialogue
-from dialogue_gym.calibration.realism.words import ngrams, words
+from dialogue_gym.calibration.words import ngrams, words
 
 WINDOW = 50
 Tokens = Sequence[tuple[str, ...]]

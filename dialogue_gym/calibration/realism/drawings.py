@@ -1,6 +1,7 @@
 """What the report draws: curves and histograms of both speakers, as plain numbers."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from dialogue_gym.calibration.realism.acts import ACTS
 from dialogue_gym.calibration.realism.fit import chance_of_stopping, stop_turns
 from dialogue_gym.calibration.realism.flow import act_counts, words_per_turn
 from dialogue_gym.calibration.realism.leakage import CURVES, by_turn, horizon
+from dialogue_gym.calibration.realism.measures import NotAvailable
 from dialogue_gym.calibration.realism.resampling import Floats
 from dialogue_gym.calibration.realism.speech import Speaker
 
@@ -52,12 +54,11 @@ class Drawing:
 
 def drawings(people: Speaker, simulated: Speaker) -> tuple[Drawing, ...]:
     """The plots that this comparison has data for."""
-    return (
-        *_leakage(people, simulated),
-        *_lengths(people, simulated),
-        *_acts(people, simulated),
-        *_stops(people, simulated),
-    )
+    drawn: list[Drawing] = []
+    for draw in (_leakage, _lengths, _acts, _stops):
+        with suppress(NotAvailable):  # the figures say why
+            drawn += draw(people, simulated)
+    return tuple(drawn)
 
 
 _LEAKAGE_TITLES = {
@@ -103,9 +104,12 @@ def _stops(people: Speaker, simulated: Speaker) -> Iterator[Drawing]:
     turns = [turn for dialogue in simulated.dialogues for turn in stop_turns(dialogue)]
     if not turns or any(turn.hazard is None for turn in turns):
         return
-    chance = np.array([chance_of_stopping(turn) for turn in turns])
+    # rounding errors differ between those who stopped and those who did not, and must not sort them
+    chance = np.array([chance_of_stopping(turn) for turn in turns]).round(6)
     stopped = np.array([float(turn.logged.reply.stop) for turn in turns])
-    bins = [part for part in np.array_split(np.argsort(chance, kind="stable"), STOP_BINS) if len(part)]
+    edges = np.unique(np.quantile(chance, np.arange(1, STOP_BINS) / STOP_BINS))
+    place = np.searchsorted(edges, chance)  # equal chances fall into one bin
+    bins = [np.flatnonzero(place == i) for i in np.unique(place)]
     said = [float(chance[part].mean()) for part in bins]
     yield Drawing(
         "stop_calibration", "Do users stop when the simulator would?", "simulator's probability of stopping",

@@ -16,7 +16,7 @@ from dialogue_gym.calibration.realism.measures import (
 )
 from dialogue_gym.calibration.realism.resampling import Floats, Plan
 from dialogue_gym.calibration.realism.speech import Speaker, SpokenTurn
-from dialogue_gym.calibration.realism.words import words
+from dialogue_gym.calibration.words import words
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.state import texts
 
@@ -54,6 +54,8 @@ def _classifier_auc(a: Speaker, b: Speaker, plan: Plan) -> Floats:
         for side, speaker in enumerate((a, b))
     ]
     both = turns[0] + turns[1]
+    if not both:
+        raise NotAvailable("the log's users say nothing")
     discriminator = NgramDiscriminator()
     features = discriminator.features([(turn.logged.request, turn.reply) for _, _, turn in both])
     sides, owners = np.array([s for s, _, _ in both]), np.array([i for _, i, _ in both])

@@ -15,7 +15,7 @@ from dialogue_gym.calibration.realism.measures import (
 )
 from dialogue_gym.calibration.realism.resampling import Floats, Plan
 from dialogue_gym.calibration.realism.speech import Speaker, SpokenDialogue, SpokenTurn
-from dialogue_gym.calibration.realism.words import content_words, ngrams, words
+from dialogue_gym.calibration.words import content_words, ngrams, words
 from dialogue_gym.simulators.state import says, texts
 
 TURNS = 10

@@ -31,9 +31,8 @@ def table(realism: Realism) -> str:
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows
     ]
     missing = [f"not available: {f.metric.name}: {f.why_not}" for f in realism.figures if f.why_not]
-    return "\n".join(
-        [_about(realism), "", *(line.rstrip() for line in text), "", *missing, *_warnings(realism)]
-    )
+    head = [_about(realism), *_warnings(realism), ""]
+    return "\n".join([*head, *(line.rstrip() for line in text), "", *missing])
 
 
 def to_html(realism: Realism) -> str:

@@ -101,8 +101,8 @@ def interval(figures: Floats, bounds: tuple[float, float] = (-np.inf, np.inf)) -
         bounds: values that the ends cannot pass.
 
     Example:
-        >>> interval(np.array([[1.0], [2.0], [2.0], [3.0]]), (0.5, 9.0))
-        Interval(value=1.0, low=0.5, high=1.95)
+        >>> interval(np.array([[2.0], [1.0], [2.0], [3.0]]), bounds=(1.5, 9.0))
+        Interval(value=2.0, low=1.5, high=2.95)
     """
     means = _means(figures)
     return _around(means[0], means[1:], bounds)

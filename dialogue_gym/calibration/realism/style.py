@@ -14,7 +14,7 @@ from dialogue_gym.calibration.realism.leakage import told_facts, told_words
 from dialogue_gym.calibration.realism.measures import Metric, dialogue_sums, dice, distance, ratio
 from dialogue_gym.calibration.realism.resampling import Floats
 from dialogue_gym.calibration.realism.speech import Speaker, SpokenTurn
-from dialogue_gym.calibration.realism.words import words
+from dialogue_gym.calibration.words import words
 from dialogue_gym.simulators.state import texts
 
 Feature = Callable[[SpokenTurn], float | None]

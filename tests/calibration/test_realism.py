@@ -1,0 +1,291 @@
+"""Known cases: users whose distance from the log's users is known."""
+
+import json
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+from dialogue_gym.calibration.realism import METRICS, Realism, measure_realism
+from dialogue_gym.envs import DialogueVectorEnv
+from dialogue_gym.logs import DialogueRecord
+from dialogue_gym.rollout import RulePolicy, play
+from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.simulators import Persona, ReplyLogProb, ScriptedUser, UserReply, UserRequest
+from dialogue_gym.simulators.user_turns import user_turns
+
+# one persona, so that a simulator which draws its own behaves as the log's users in every context
+ONE = {
+    "disclosure": [0.4, 0.4], "terseness": [0.5, 0.5], "politeness": [0.2, 0.2], "slip": [0.1, 0.1],
+    "correction": [0.7, 0.7], "trust": [0.8, 0.8], "patience": [8, 8], "lowercase": 1.0, "punctuation": 0.0,
+}  # fmt: skip
+DISTANCES = (
+    "facts_by_turn",
+    "brief_words_by_turn",
+    "brief_4grams_by_turn",
+    "words_per_turn",
+    "dialogue_acts",
+)
+
+
+def played(count: int, reply_seed: int) -> list[DialogueRecord]:
+    env = gym.make_vec(
+        "dialogue_gym:MathChat-v0",
+        num_envs=64,
+        split="test",
+        autoreset_mode="Disabled",
+        simulator={"name": "scripted", "population": ONE},
+    ).unwrapped
+    assert isinstance(env, DialogueVectorEnv)
+    seeds = range(count)
+    policy = RulePolicy("math", ask_rate=0.7)
+    trajectories = play(env, policy, [*seeds], [reply_seed + s for s in seeds])
+    return [trajectory.record for trajectory in trajectories]
+
+
+@pytest.fixture(scope="module")
+def records() -> list[DialogueRecord]:
+    return played(80, 1000)
+
+
+@pytest.fixture(scope="module")
+def scripted(records: list[DialogueRecord]) -> Realism:
+    return measure_realism(records, ScriptedUser(ONE), dialogues=played(80, 5000), resamples=100)
+
+
+class Puppet:
+    """Says what a function makes of a request."""
+
+    def __init__(self, speak: Callable[[UserRequest], UserReply]) -> None:
+        self.speak = speak
+
+    def reply(self, requests: Sequence[UserRequest]) -> list[UserReply]:
+        return [self.speak(request) for request in requests]
+
+    def forget(self, dialogue_ids: Iterable[Hashable]) -> None: ...
+
+    def draw_persona(self, kind: Any, key: NoiseKey) -> Persona:
+        return Persona()
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": "puppet"}
+
+
+class Parrot(Puppet):
+    """Says what the log's users say, and knows it; ``shift`` is its doubt about stopping."""
+
+    decides_stop_first = True
+
+    def __init__(self, records: Sequence[DialogueRecord], other: Sequence[DialogueRecord] = ()) -> None:
+        turns = [t for i, r in enumerate(other or records) for t in user_turns(r, i)]
+        self.replies = {(t.request.dialogue_id, t.index): t.reply for t in turns}
+        super().__init__(lambda r: self.replies[r.dialogue_id, len(r.conversation) // 2])
+
+    def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
+        return [ReplyLogProb(0.0, -0.5 * len(reply.text)) for reply in replies]
+
+
+def template(_: UserRequest) -> UserReply:
+    return UserReply("I would be happy to provide you with the following information.")
+
+
+def test_identical_samples_are_as_far_apart_as_people(records: list[DialogueRecord]) -> None:
+    realism = measure_realism(records, Parrot(records), resamples=50)
+    for figure in realism.figures:
+        if figure.metric.group not in ("fit",) and figure.simulator is not None:
+            assert figure.simulator == figure.people or figure.metric.better == "equal", figure.metric.name
+            assert figure.excess is not None
+            assert figure.excess.value == pytest.approx(0.0, abs=1e-9)
+            assert figure.verdict == "within"
+    for name in (*DISTANCES[:3], "dialogue_acts"):
+        assert measured(realism, name) < 0.1
+    assert measured(realism, "classifier_auc") == pytest.approx(0.5, abs=0.08)
+
+
+def measured(realism: Realism, name: str) -> float:
+    figure = realism[name].simulator
+    assert figure is not None, realism[name].why_not
+    return figure.value
+
+
+def test_fit_of_one_who_knows(records: list[DialogueRecord]) -> None:
+    realism = measure_realism(records, Parrot(records), resamples=20)
+    assert measured(realism, "nats_per_character") == pytest.approx(0.5)
+    turns = [t for i, r in enumerate(records) for t in user_turns(r, i)]
+    assert measured(realism, "nats_per_turn") == pytest.approx(
+        0.5 * sum(len(t.reply.text) for t in turns) / len(turns)
+    )
+    assert measured(realism, "stop_f1") == 1.0
+    assert measured(realism, "stop_precision") == measured(realism, "stop_recall") == 1.0
+    assert measured(realism, "stop_brier") == 0.0
+
+
+def test_a_template_user_is_found_out(records: list[DialogueRecord]) -> None:
+    realism = measure_realism(records, Puppet(template), resamples=50)
+    assert measured(realism, "classifier_auc") > 0.95
+    for name in (*DISTANCES, "classifier_auc", "d1_style", "mattr", "vocabulary"):
+        assert realism[name].verdict == "outside", name
+    assert measured(realism, "role_breaks") > 0.9
+    assert realism["role_breaks"].verdict == "outside"
+    assert measured(realism, "stop_recall") == 0.0
+    assert "does not know" in realism["nats_per_turn"].why_not
+    assert "does not know" in realism["stop_brier"].why_not
+
+
+def test_scripted_users_against_themselves_with_other_keys(scripted: Realism) -> None:
+    outside = [f.metric.name for f in scripted.figures if f.verdict == "outside"]
+    assert len(outside) <= 1, outside  # of some 25, each of which may be by chance in one of forty
+    assert measured(scripted, "classifier_auc") == pytest.approx(0.5, abs=0.08)
+    for name in DISTANCES:
+        people = scripted[name].people
+        assert people is not None
+        assert measured(scripted, name) <= people.high + 0.02, name
+
+
+def test_hazards_that_are_known_are_calibrated(scripted: Realism) -> None:
+    drawing = next(d for d in scripted.drawings if d.name == "stop_calibration")
+    assert drawing.people == pytest.approx(drawing.x, abs=0.15)
+    assert measured(scripted, "stop_f1") > measured(scripted, "stop_precision") - 0.2
+    assert measured(scripted, "stop_brier") < 0.2
+
+
+def test_turn_counts_and_outcomes_need_dialogues_that_ran_freely(
+    records: list[DialogueRecord], scripted: Realism
+) -> None:
+    for name in ("turns_per_dialogue", "outcome_calibration"):
+        assert scripted[name].verdict == "within"
+    realism = measure_realism(records, Parrot(records), resamples=20)
+    assert "freely" in realism["turns_per_dialogue"].why_not
+
+
+def test_failures_of_the_agent_show_in_the_outcome(records: list[DialogueRecord]) -> None:
+    hopeless = deepcopy(records)
+    for record in hopeless:
+        record.metrics["accuracy"] = 0.0
+    realism = measure_realism(records, Parrot(records), dialogues=hopeless, resamples=50)
+    success = sum(r.metrics["accuracy"] for r in records) / len(records)
+    assert measured(realism, "outcome_calibration") == pytest.approx(success, abs=0.02)
+    assert realism["outcome_calibration"].verdict == "outside"
+    assert realism["turns_per_dialogue"].verdict == "within"
+
+
+def test_excerpts_take_no_part_in_openings_and_stops(records: list[DialogueRecord]) -> None:
+    cut = [replace(r, extra={"censored": ["beginning", "end"]}) for r in records]
+    realism = measure_realism(cut, Parrot(cut), resamples=20)
+    for name in ("first_turn_distinct_1", "facts_by_turn", "stop_f1", "stop_brier"):
+        assert realism[name].simulator is None, name
+        assert realism[name].why_not
+    assert realism["words_per_turn"].verdict == "within"
+
+
+def test_silent_ends_are_no_empty_turns(records: list[DialogueRecord]) -> None:
+    silent = [
+        replace(r, messages=r.messages[:-1], turns_metadata=r.turns_metadata[:-1])
+        if r.end_reason == "user_stop"
+        else r
+        for r in records
+    ]
+    realism = measure_realism(silent, Parrot(silent), resamples=20)
+    assert measured(realism, "empty_turns") == 0.0
+    assert measured(realism, "stop_f1") == 1.0
+    mute = measure_realism(silent, Puppet(lambda _: UserReply("")), resamples=20)
+    assert measured(mute, "empty_turns") == 1.0
+
+
+def test_empty_and_repeated_turns_are_counted(records: list[DialogueRecord]) -> None:
+    def again(request: UserRequest) -> UserReply:
+        return UserReply(request.conversation[0]["content"] if request.conversation else "hello")
+
+    realism = measure_realism(records, Puppet(again), resamples=20)
+    assert measured(realism, "repeated_turns") == 1.0
+    assert realism["repeated_turns"].verdict == "outside"
+
+
+def test_a_simulator_that_fails_costs_its_own_turns(records: list[DialogueRecord]) -> None:
+    parrot = Parrot(records)
+
+    def moody(request: UserRequest) -> UserReply:
+        if len(request.conversation) == 2 and request.dialogue_id == 0:
+            raise RuntimeError("out of order")
+        if request.dialogue_id == 1:
+            return UserReply("", error="no answer")
+        return parrot.speak(request)
+
+    lost = 1 + len(user_turns(records[1]))
+    realism = measure_realism(records, Puppet(moody), resamples=20)
+    assert realism.failures.count == lost
+    assert realism.failures.first in ("out of order", "no answer")
+    assert realism.turns == sum(len(user_turns(r)) for r in records) - lost
+    assert realism["words_per_turn"].verdict == "within"
+    assert f"failed in {lost} contexts" in realism.table()
+
+
+def test_a_simulator_that_always_fails_is_an_error(records: list[DialogueRecord]) -> None:
+    with pytest.raises(ValueError, match=r"failed in all .* first error: broken"):
+        measure_realism(records, Puppet(lambda _: UserReply("", error="broken")))
+
+
+def test_likelihoods_that_cannot_be_are_not_made_up(records: list[DialogueRecord]) -> None:
+    shouting = deepcopy(records)
+    for record in shouting:
+        record.messages[0]["content"] = "NOBODY SAYS THIS"
+    realism = measure_realism(shouting, ScriptedUser(ONE), resamples=20)
+    assert realism["nats_per_turn"].simulator is None
+    assert "impossible for the simulator" in realism["nats_per_turn"].why_not
+
+
+@pytest.mark.parametrize("count", [4, 7, 11])
+def test_few_dialogues_make_figures_missing_and_no_crash(records: list[DialogueRecord], count: int) -> None:
+    realism = measure_realism(records[:count], ScriptedUser(ONE), resamples=20)
+    assert "needs 12" in realism["classifier_auc"].why_not
+    json.dumps(realism.to_dict(), allow_nan=False)
+    assert realism.to_html()
+
+
+def test_too_few_dialogues_are_refused(records: list[DialogueRecord]) -> None:
+    with pytest.raises(ValueError, match="3 dialogues, needed are at least 4"):
+        measure_realism(records[:3], ScriptedUser(ONE))
+    with pytest.raises(ValueError, match="no user turn in 0 dialogues"):
+        measure_realism([], ScriptedUser(ONE))
+    with pytest.raises(ValueError, match="5 resamples, needed are at least 20"):
+        measure_realism(records, ScriptedUser(ONE), resamples=5)
+
+
+def test_dialogues_with_nothing_in_them_do_not_crash() -> None:
+    empty = DialogueRecord(
+        "MathChat-v0", "test", None, None, 0, 0, {"name": "people"}, {}, [{"role": "user", "content": ""}],
+        [{}], None, None, {},
+    )  # fmt: skip
+    realism = measure_realism([empty] * 20, Puppet(lambda _: UserReply("")), resamples=20)
+    assert realism["words_per_turn"].why_not == "the log's users say nothing"
+    json.dumps(realism.to_dict(), allow_nan=False)
+    assert realism.to_html()
+
+
+def test_the_batch_and_the_order_of_calls_change_nothing(records: list[DialogueRecord]) -> None:
+    one, other = (
+        measure_realism(records[:20], ScriptedUser(ONE), resamples=20, batch_size=n).to_dict()
+        for n in (3, 64)
+    )
+    assert one == other
+
+
+def test_the_logged_persona_is_never_read(records: list[DialogueRecord]) -> None:
+    without = [replace(r, persona=None) for r in records[:20]]
+    one, other = (measure_realism(r, ScriptedUser(), resamples=20).to_dict() for r in (records[:20], without))
+    assert one == other
+
+
+def test_reports_hold_every_metric_and_its_source(scripted: Realism) -> None:
+    data = json.loads(json.dumps(scripted.to_dict(), allow_nan=False))
+    assert [f["metric"] for f in data["figures"]] == [m.name for m in METRICS]
+    html, table = scripted.to_html(), scripted.table()
+    assert html.count("<svg") == len(scripted.drawings) == 6
+    for metric in METRICS:
+        assert metric.source
+        assert metric.name in table
+        assert metric.name in html
+    assert "80 dialogues are not by people (scripted)" in table
