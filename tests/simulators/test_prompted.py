@@ -10,7 +10,7 @@ import pytest
 from dialogue_gym.dialogue import Message
 from dialogue_gym.language_models.base import Completion, GenerationRequest, Sampling
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.simulators import Persona, PromptedUser, UserRequest, simulators
+from dialogue_gym.simulators import Persona, PromptedUser, UserReply, UserRequest, simulators
 from dialogue_gym.simulators.prompted import STOP_MARK, brief_text, user_view
 from dialogue_gym.tasks import Brief, Fact
 from dialogue_gym.testing import check_user_simulator
@@ -55,7 +55,7 @@ def request(conversation: Sequence[Message] = TALK, kind: Any = "math") -> UserR
 
 def test_it_conforms() -> None:
     for kind in ("math", "document"):
-        assert len(check_user_simulator(PromptedUser(StubModel()), kind)) == 12  # type: ignore[arg-type]
+        assert len(check_user_simulator(PromptedUser(StubModel()), kind)) == 13  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("prompt", ["full", "compact"])
@@ -145,3 +145,48 @@ def test_bad_options_are_one_clear_line() -> None:
         PromptedUser(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="sampling has no option 'temprature': did you mean 'temperature'"):
         simulators.build({"name": "prompted", "language_model": "tiny", "sampling": {"temprature": 1}})
+
+
+# log-probabilities ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_user() -> PromptedUser:
+    pytest.importorskip("transformers")
+    return PromptedUser("tiny")
+
+
+@pytest.mark.parametrize(
+    ("text", "stop"), [("6 boxes", False), ("thanks", True), ("", True), ("ok \n", True)]
+)
+def test_log_prob_is_the_models_score_of_what_it_would_write(
+    tiny_user: PromptedUser, text: str, stop: bool
+) -> None:
+    (found,) = tiny_user.log_prob([request()], [UserReply(text, stop)])
+    written = f"{text} {STOP_MARK}" if stop and text else STOP_MARK if stop else text
+    (score,) = tiny_user.score([request()], [written])
+    count = len(tiny_user.language_model.codec.content_ids(text))  # type: ignore[attr-defined]
+    assert found.total == pytest.approx(sum(score), abs=1e-4)
+    assert found.text == pytest.approx(sum(score[:count]), abs=1e-4)
+    assert tiny_user.read(written) == (text.strip(), stop)
+
+
+def test_sampled_replies_score_as_the_model_sampled_them(tiny_user: PromptedUser) -> None:
+    asked = tiny_user.generation_request(request())
+    (completion,) = tiny_user.language_model.generate([asked], Sampling(40))
+    (score,) = tiny_user.score([request()], [completion.token_ids])
+    assert score == pytest.approx(completion.log_probs, abs=1e-4)
+
+
+def test_scores_do_not_depend_on_how_many_are_scored_together(tiny_user: PromptedUser) -> None:
+    replies = [UserReply("6 " * (i % 7), i % 2 == 0) for i in range(40)]
+    together = tiny_user.log_prob([request()] * 40, replies)
+    for i in (0, 1, 33, 39):
+        (alone,) = tiny_user.log_prob([request()], [replies[i]])
+        assert together[i].total == pytest.approx(alone.total, abs=1e-3)
+    assert tiny_user.log_prob([], []) == []
+
+
+def test_a_model_that_cannot_score_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="StubModel cannot score given texts; a local model can"):
+        PromptedUser(StubModel()).log_prob([request()], [UserReply("6")])
