@@ -1,4 +1,4 @@
-"""Rank correlations of the realism metrics with an exact divergence: ``python -m benchmarks.metric_validity``.
+"""Rank correlations of realism metrics with an exact divergence: ``python -m benchmarks.metric_validity``.
 
 The scripted population stands for people. For each of a few dozen degraded users the divergence per turn
 from the population is exact up to the sampling of dialogues: the mean, over held-out turns, of
@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.metric_validity.users import DegradedUser, degraded_users
+from benchmarks.metric_validity.users import degraded_users
 from dialogue_gym.calibration.realism import METRICS, Metric, NotAvailable
 from dialogue_gym.calibration.realism.outcome import matched
 from dialogue_gym.calibration.realism.resampling import Floats, Plan, make_plan
@@ -51,7 +51,7 @@ class Settings:
     """
 
     env: str = "MathChat-v0"
-    dialogues: int = 200
+    dialogues: int = 120
     resamples: int = 100
     splits: int = 8
     ask_rate: float = 0.7
@@ -210,7 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.metric_validity", description=__doc__)
     for name, default in asdict(Settings()).items():
         choices = [*KINDS] if name == "env" else None
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, choices=choices)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=type(default), default=default, choices=choices
+        )
     parser.add_argument("--out", type=Path, default=Path("runs/metric_validity"))
     options = vars(parser.parse_args(arguments))
     out: Path = options.pop("out")

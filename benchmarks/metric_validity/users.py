@@ -207,11 +207,16 @@ def _plays_assistant(request: UserRequest) -> dict[Outcome, float]:
 
 
 def _stops_at_once(request: UserRequest) -> dict[Outcome, float]:
-    return {("thanks", True): 1.0} if request.conversation else _pastes_nothing(request)
+    return {("Thanks", True): 1.0} if request.conversation else {(request.brief.goal, False): 1.0}
 
 
-def _pastes_nothing(request: UserRequest) -> dict[Outcome, float]:
-    return {(request.brief.goal, False): 1.0}
+def _repeats_itself(request: UserRequest) -> dict[Outcome, float]:
+    earlier = [message["content"] for message in request.conversation if message["role"] == "user"]
+    return {(earlier[-1] if earlier else request.brief.goal, False): 1.0}
+
+
+def _says_nothing(request: UserRequest) -> dict[Outcome, float]:
+    return {("", False): 1.0}
 
 
 def borrowed(records: Sequence[DialogueRecord]) -> Says:
@@ -231,6 +236,8 @@ FAULTS: dict[str, Fault] = {
     "stops at once": Says(_stops_at_once),
     "polite paraphrase": Says(_polite_paraphrase),
     "plays the assistant": Says(_plays_assistant),
+    "repeats itself": Says(_repeats_itself),
+    "says nothing": Says(_says_nothing),
 }
 RATES = (0.1, 0.3, 0.6, 0.9)
 
