@@ -147,9 +147,11 @@ def test_scripted_users_against_themselves_with_other_keys(scripted: Realism) ->
 
 def test_hazards_that_are_known_are_calibrated(scripted: Realism) -> None:
     drawing = next(d for d in scripted.drawings if d.name == "stop_calibration")
-    assert drawing.people == pytest.approx(drawing.x, abs=0.15)
-    assert measured(scripted, "stop_f1") > measured(scripted, "stop_precision") - 0.2
-    assert measured(scripted, "stop_brier") < 0.2
+    # between the least and the largest hazard there are only a few turns
+    assert drawing.people[0] == pytest.approx(drawing.x[0], abs=0.05)
+    assert drawing.people[-1] == pytest.approx(drawing.x[-1], abs=0.12)
+    assert drawing.x[-1] - drawing.x[0] > 0.5
+    assert measured(scripted, "stop_precision") == pytest.approx(measured(scripted, "stop_recall"), abs=0.12)
 
 
 def test_turn_counts_and_outcomes_need_dialogues_that_ran_freely(
