@@ -6,31 +6,31 @@ from typing import Any
 
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.envs import DialogueVectorEnv
-from dialogue_gym.language_models import LanguageModel, Sampling, load_language_model
+from dialogue_gym.envs.parts import build_simulator
+from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, asked_for_held, make_vector_env, play
 from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.simulators import UserSimulator
 
 
-def load_user_model(settings: GRPOSettings) -> LanguageModel | None:
-    """The language model of the training user, once for a run; None where none is asked for.
+def load_user(settings: GRPOSettings) -> UserSimulator:
+    """Who plays the user in training, once for a run: environments share it.
 
     Raises:
-        ValueError: an unknown name.
-        FileNotFoundError: nothing loadable at its path.
+        ValueError: an unknown name, or a folder that holds no calibrated user.
+        FileNotFoundError: nothing loadable at the path of its language model.
         ImportError: an extra is not installed.
     """
-    spec = json.loads(settings.env_kwargs).get("language_model", settings.user_model)
-    return None if spec is None else load_language_model(spec)
+    given = json.loads(settings.env_kwargs)
+    return build_simulator(
+        given.get("simulator", settings.simulator), given.get("language_model", settings.user_model)
+    )
 
 
 def make_env(
-    settings: GRPOSettings,
-    num_envs: int,
-    split: str,
-    user_model: LanguageModel | None = None,
-    simulator: str | None = None,
+    settings: GRPOSettings, num_envs: int, split: str, user: UserSimulator | str | None = None
 ) -> DialogueVectorEnv:
     """A vector environment for ``play``.
 
@@ -38,24 +38,15 @@ def make_env(
         settings: of the run.
         num_envs: rows.
         split: of the tasks.
-        user_model: language model of the user, where the simulator needs one.
-        simulator: who plays the user; that of training if None.
+        user: who plays the user; that of training, loaded anew, if None.
 
     Raises:
         ValueError: names and keywords that there are not.
     """
-    keywords: dict[str, Any] = {
-        "simulator": simulator or settings.simulator,
-        "max_turns": settings.max_turns,
-        "split": split,
-    }
     given = json.loads(settings.env_kwargs)
-    if user_model is not None:
-        given["language_model"] = user_model
-    if keywords["simulator"] != settings.simulator:  # what was given is for the training user
-        given = {name: value for name, value in given.items() if name not in ("simulator", "language_model")}
-    keywords |= given
-    return make_vector_env(settings.env, num_envs, **keywords)
+    keywords = {name: value for name, value in given.items() if name not in ("simulator", "language_model")}
+    keywords = {"max_turns": settings.max_turns, "split": split, **keywords}
+    return make_vector_env(settings.env, num_envs, simulator=user or load_user(settings), **keywords)
 
 
 def task_seed(settings: GRPOSettings, index: int) -> int:
@@ -153,7 +144,7 @@ class DialogueRollout:
     Args:
         settings: of the run.
         codec: of the policy's tokenizer.
-        user_model: language model of the user, where the simulator needs one.
+        user: who plays the user; that of training, loaded anew, if None.
         on_batch: called with every batch of trajectories, for logs.
 
     Raises:
@@ -164,14 +155,14 @@ class DialogueRollout:
         self,
         settings: GRPOSettings,
         codec: ChatCodec,
-        user_model: LanguageModel | None = None,
+        user: UserSimulator | None = None,
         on_batch: Callable[[list[Trajectory]], None] | None = None,
     ) -> None:
         self.settings = settings
         self.codec = codec
         self.on_batch = on_batch
         self.metrics: dict[str, float] = {}
-        self._env = make_env(settings, settings.groups * settings.group_size, "train", user_model)
+        self._env = make_env(settings, settings.groups * settings.group_size, "train", user)
         self._engine: TransformersModel | None = None
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:

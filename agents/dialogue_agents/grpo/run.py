@@ -16,17 +16,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, P
 from trl import GRPOConfig
 
 from dialogue_agents.grpo.progress import Bar, evaluation_bar
-from dialogue_agents.grpo.rollouts import DialogueRollout, load_user_model, make_env, task_seed
+from dialogue_agents.grpo.rollouts import DialogueRollout, load_user, make_env, task_seed
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
-from dialogue_gym.language_models.quiet import quiet
-from dialogue_gym.language_models import LanguageModel, Sampling
+from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.tiny_model import tiny_model_path
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.logs import append
 from dialogue_gym.rollout import Evaluation, LanguageModelPolicy, Trajectory, compare, evaluate
 from dialogue_gym.rollout.evaluation import Outcome
+from dialogue_gym.simulators import UserSimulator
 
 EVALUATION_SEED = 20_000
 """Seeds of the held-out dialogues; the same before and after, so that differences are paired."""
@@ -121,11 +122,16 @@ def _lora(settings: GRPOSettings) -> Any:
     return LoraConfig(r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear")
 
 
+def _judge(settings: GRPOSettings, user: UserSimulator | None) -> UserSimulator | str | None:
+    """Who plays the user in evaluations: the training user where they are the same by name."""
+    return user if settings.eval_simulator == settings.simulator else settings.eval_simulator
+
+
 def evaluate_model(
     settings: GRPOSettings,
     model: Any,
     codec: ChatCodec,
-    user_model: LanguageModel | None = None,
+    user: UserSimulator | None = None,
     what: str | None = None,
 ) -> Evaluation:
     """Held-out dialogues at the training temperature; the same ones at every call.
@@ -134,7 +140,7 @@ def evaluate_model(
         settings: of the run.
         model: the policy.
         codec: of its tokenizer.
-        user_model: language model of the user, where the simulator needs one.
+        user: who plays the user in training; loaded anew where it is needed, if None.
         what: name of the progress bar and of the log in ``out``; None for neither.
     """
     sampling = Sampling(settings.max_tokens, settings.temperature)
@@ -144,7 +150,7 @@ def evaluate_model(
     if what is not None:
         log.unlink(missing_ok=True)  # left half done by a run that was killed
     with (
-        closing(make_env(settings, rows, settings.eval_split, user_model, settings.eval_simulator)) as env,
+        closing(make_env(settings, rows, settings.eval_split, _judge(settings, user))) as env,
         evaluation_bar(count, f"evaluation {what}", disable=what is None) as bar,
     ):
 
@@ -174,13 +180,13 @@ def run(settings: GRPOSettings) -> dict[str, Any]:
         torch.set_num_threads(1)
         config = trl_config(settings)
         model, tokenizer = load_policy(settings)
-        codec, user_model = ChatCodec(tokenizer), load_user_model(settings)
-        rollout = DialogueRollout(settings, codec, user_model, _dialogue_log(settings))
+        codec, user = ChatCodec(tokenizer), load_user(settings)
+        rollout = DialogueRollout(settings, codec, user, _dialogue_log(settings))
         if config.process_index == 0:
             prepare_folder(settings)
         config.distributed_state.wait_for_everyone()
         trainer = make_trainer(settings, model, tokenizer, rollout, config)
-        return _Run(settings, trainer, codec, user_model).result()
+        return _Run(settings, trainer, codec, user).result()
 
 
 class _Run:
@@ -191,9 +197,9 @@ class _Run:
         settings: GRPOSettings,
         trainer: DialogueGRPOTrainer,
         codec: ChatCodec,
-        user_model: LanguageModel | None,
+        user: UserSimulator | None,
     ) -> None:
-        self.settings, self.trainer, self.codec, self.user_model = settings, trainer, codec, user_model
+        self.settings, self.trainer, self.codec, self.user = settings, trainer, codec, user
         self.first = bool(trainer.is_world_process_zero())
         self.path = settings.out / "result.json"
 
@@ -216,7 +222,7 @@ class _Run:
     def _evaluate(self, what: str) -> Evaluation:
         """On every process the same, which costs no more time than waiting for the first would."""
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        return evaluate_model(self.settings, model, self.codec, self.user_model, what if self.first else None)
+        return evaluate_model(self.settings, model, self.codec, self.user, what if self.first else None)
 
     def _keep(self, result: dict[str, Any]) -> None:
         if self.first:
