@@ -14,6 +14,7 @@ import torch
 from dialogue_gym.language_models.base import Completion, FinishReason, GenerationRequest, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.key_value_store import KeyValueStore
+from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.token_sampling import check_sampling, draw
 
 _BELOW_ONE = 1.0 - 2.0**-40  # noise times the total share stays below the total, whatever the rounding
@@ -125,7 +126,8 @@ class TransformersModel:
         if adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, str(adapter))
+            with quiet():  # PEFT asks transformers for what is deprecated
+                model = PeftModel.from_pretrained(model, str(adapter))
         self = cls(model, codec, max_context=max_context, device=device)
         self._source = {
             "path": str(path),

@@ -8,30 +8,51 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dialogue_gym.envs import DialogueVectorEnv
-from dialogue_gym.logs import DialogueRecord
-from dialogue_gym.rollout import RulePolicy, evaluate
+from dialogue_gym.dialogue import Message
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.simulators import Persona, Population, ScriptedUser, UserReply
+from dialogue_gym.simulators import Persona, Population, ScriptedUser, UserReply, UserRequest
 from dialogue_gym.simulators.population_likelihood import PopulationLikelihood
 from dialogue_gym.simulators.scripted import distribution
-from dialogue_gym.simulators.user_turns import UserTurn, user_turns
-from dialogue_gym.tasks import Kind
+from dialogue_gym.simulators.user_turns import UserTurn
+from dialogue_gym.tasks import Kind, task_sources
 
 KINDS: tuple[Kind, ...] = ("math", "document")
 WIDE = Population(slip=(0.0, 0.4), patience=(1, 3))
 
 
+SAYINGS = {
+    "math": ("What numbers are missing?", "5 + 3 = 8. The answer is 8.", "ok"),
+    "document": (
+        "What is missing?",
+        "Draft: Ben invites you to a concert on Friday. Please bring tea.",
+        "ok",
+    ),
+}
+
+
 @cache
 def dialogues(kind: Kind, population: Population = WIDE) -> list[list[UserTurn]]:
-    records: list[DialogueRecord] = []
+    """A dozen dialogues about briefs of two facts: so few that all outcomes can be listed."""
+    return [play(kind, ScriptedUser(population), NoiseKey((kind, i))) for i in range(12)]
 
-    def collect(trajectory: Any) -> None:
-        records.append(trajectory.record)
 
-    env = DialogueVectorEnv(kind, 8, "Disabled", simulator=ScriptedUser(population), max_turns=4)
-    evaluate(env, RulePolicy(kind), 12, on_dialogue=collect)
-    return [user_turns(record) for record in records]
+def play(kind: Kind, user: ScriptedUser, key: NoiseKey) -> list[UserTurn]:
+    brief = task_sources[kind].build("procedural").draw("train", key).brief
+    brief = replace(brief, facts=brief.facts[:2])
+    persona = user.draw_persona(kind, key)
+    turns: list[UserTurn] = []
+    talk: list[Message] = []
+    for index in range(4):
+        request = UserRequest(0, kind, brief, persona, tuple(talk), key.child(index))
+        (reply,) = user.reply([request])
+        turns.append(UserTurn(replace(request, persona=Persona()), reply, index, True))
+        if reply.stop or index == 3:
+            return turns
+        talk += [
+            {"role": "user", "content": reply.text},
+            {"role": "assistant", "content": SAYINGS[kind][index]},
+        ]
+    return turns
 
 
 def outcomes(turn: UserTurn) -> set[tuple[str, bool]]:
@@ -49,7 +70,7 @@ def outcomes(turn: UserTurn) -> set[tuple[str, bool]]:
 def test_the_probabilities_of_all_outcomes_sum_to_one(kind: Kind) -> None:
     likelihood = PopulationLikelihood(ScriptedUser(WIDE))
     for number, turns in enumerate(dialogues(kind)[:4]):
-        depth = number % len(turns) if kind == "math" else min(1 + number % 3, len(turns) - 1)
+        depth = number % len(turns)
         *before, turn = turns[: depth + 1]
         total = 0.0
         stops = {False: 0.0, True: 0.0}
@@ -64,7 +85,7 @@ def test_the_probabilities_of_all_outcomes_sum_to_one(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_agrees_with_the_average_over_drawn_personas(kind: Kind) -> None:
     user = ScriptedUser(WIDE)
-    personas = [user.draw_persona(kind, NoiseKey(("drawn", i))) for i in range(600)]
+    personas = [user.draw_persona(kind, NoiseKey(("drawn", i))) for i in range(400)]
     for turns in dialogues(kind)[:2]:
         exact = np.cumsum([r.total for r in PopulationLikelihood(user).log_prob(turns)])
         logs = np.zeros((len(personas), len(turns)))
