@@ -16,8 +16,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from dialogue_agents.grpo.rollouts import DialogueRollout
 from dialogue_agents.grpo.run import load_policy, make_trainer
 from dialogue_agents.grpo.settings import GRPOSettings
-from dialogue_agents.quiet import quiet
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.rollout import Trajectory
 from dialogue_gym.scoring import Score, scorers
 from dialogue_gym.simulators import ScriptedUser, UserReply, simulators
