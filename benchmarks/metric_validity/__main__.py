@@ -27,14 +27,15 @@ from dialogue_gym.calibration.realism import METRICS, Metric, NotAvailable
 from dialogue_gym.calibration.realism.outcome import matched
 from dialogue_gym.calibration.realism.resampling import Floats, Plan, make_plan
 from dialogue_gym.calibration.realism.speech import Speaker, two_speakers
+from dialogue_gym.calibration.realism.validity import KEPT
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import load_policy, make_vector_env, play
 from dialogue_gym.simulators import ScriptedUser, UserSimulator
 from dialogue_gym.tasks.base import Kind
 
 KINDS: dict[str, Kind] = {"MathChat-v0": "math", "DocEditChat-v0": "document"}
-KEPT, DROPPED = 0.6, 0.3
-"""A metric is kept from the first correlation on, dropped under the second, else demoted."""
+DROPPED = 0.3
+"""A metric is dropped under this correlation, kept from ``KEPT`` on, else demoted."""
 
 
 @dataclass(frozen=True, slots=True)

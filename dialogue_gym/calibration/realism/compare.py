@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dialogue_gym.calibration.realism import diversity, fit, flow, leakage, outcome, style
@@ -19,6 +19,7 @@ from dialogue_gym.calibration.realism.resampling import (
     spread,
 )
 from dialogue_gym.calibration.realism.speech import Failures, two_speakers
+from dialogue_gym.calibration.realism.validity import VALIDITY
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.simulators.base import UserSimulator
 from dialogue_gym.simulators.user_turns import by_people
@@ -26,7 +27,11 @@ from dialogue_gym.simulators.user_turns import by_people
 GROUPS = ("fit", "diversity", "leakage", "style", "flow", "roles", "outcome")
 METRICS: tuple[Metric, ...] = tuple(
     sorted(
-        (m for room in (fit, diversity, leakage, style, flow, outcome) for m in room.METRICS),
+        (
+            replace(m, validity=VALIDITY.get(m.name))
+            for room in (fit, diversity, leakage, style, flow, outcome)
+            for m in room.METRICS
+        ),
         key=lambda metric: GROUPS.index(metric.group),
     )
 )
@@ -71,6 +76,8 @@ class Figure:
             **{name: i.to_dict() if i else None for name, i in intervals.items()},
             "verdict": self.verdict or None,
             "not_available": self.why_not or None,
+            "validity": self.metric.validity,
+            "counts": self.metric.counts,
             "source": self.metric.source,
         }
 
@@ -112,8 +119,11 @@ class Realism:
 
     @property
     def within(self) -> tuple[int, int]:
-        """How many figures are within people's spread, and how many have a verdict."""
-        verdicts = [figure.verdict for figure in self.figures if figure.verdict]
+        """How many figures are within people's spread, and how many have a verdict.
+
+        Of metrics that count alone: those that follow the exact divergence.
+        """
+        verdicts = [figure.verdict for figure in self.figures if figure.verdict and figure.metric.counts]
         return verdicts.count("within"), len(verdicts)
 
     def table(self) -> str:

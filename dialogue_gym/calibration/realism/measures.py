@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from dialogue_gym.calibration.realism.resampling import Better, Evaluator, Floats, Plan
 from dialogue_gym.calibration.realism.speech import Speaker, SpokenDialogue, SpokenTurn
+from dialogue_gym.calibration.realism.validity import KEPT
 
 Measure: TypeAlias = Callable[[Any, Any, Plan], Floats]
 """From two sides (speakers, or dialogues that ran freely) and a plan to (1 + resamples, splits) figures."""
@@ -36,6 +37,7 @@ class Metric:
         source: where the metric comes from.
         measure: computes it.
         bounds: values that it cannot pass.
+        validity: its measured rank correlation with an exact divergence; None where it was not measured.
     """
 
     name: str
@@ -46,6 +48,12 @@ class Metric:
     source: str
     measure: Measure
     bounds: tuple[float, float] = (0.0, np.inf)
+    validity: float | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it follows the exact divergence well enough to count in the verdict on a simulator."""
+        return self.validity is not None and self.validity >= KEPT
 
 
 def ratio(top: Floats, bottom: Floats) -> Floats:

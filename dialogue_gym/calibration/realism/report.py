@@ -6,6 +6,7 @@ from typing import Any
 from dialogue_gym.calibration.realism.compare import Figure, Realism
 from dialogue_gym.calibration.realism.drawings import Drawing
 from dialogue_gym.calibration.realism.resampling import Interval
+from dialogue_gym.calibration.realism.validity import KEPT
 from dialogue_gym.reports import Cell, Plot, Section, Table, figure, page, plot
 
 _PEOPLE, _SIMULATOR = "#0072b2", "#d55e00"  # told apart by the colour-blind too (Okabe & Ito 2008)
@@ -19,14 +20,20 @@ _NOTES = (
     "difference, over the same halves and resamples, reaches the good side of 0). One figure in forty falls "
     "outside by chance.",
     "Few dialogues make wide intervals: within then says little.",
+    "Apart: metrics that follow the exact divergence of degraded users from a population too little (rank "
+    f"correlation under {KEPT}, benchmarks/metric_validity). They say what is wrong, not how far a user "
+    "is from people, and do not count.",
 )
 
 
 def table(realism: Realism) -> str:
     """The figures as lines of plain text for a terminal."""
-    lines = [[c.text for c in row] for row in _rows(realism.figures)]
-    widths = [max(len(line[i]) for line in (_COLUMNS, *lines)) for i in range(len(_COLUMNS) - 1)]
-    rows = [_COLUMNS, tuple("-" * width for width in (*widths, len(_COLUMNS[-1]))), *lines]
+    counting, apart = _parted(realism.figures)
+    lines, others = ([[c.text for c in row] for row in _rows(figures)] for figures in (counting, apart))
+    widths = [max(len(line[i]) for line in (_COLUMNS, *lines, *others)) for i in range(len(_COLUMNS) - 1)]
+    rule = ["-" * width for width in (*widths, len(_COLUMNS[-1]))]
+    title = ["apart:", *[""] * len(widths)]
+    rows = [_COLUMNS, rule, *lines, [""] * len(rule), title, *others]
     text = [
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows
     ]
@@ -38,17 +45,24 @@ def table(realism: Realism) -> str:
 def to_html(realism: Realism) -> str:
     """The comparison as one self-contained page."""
     missing = [f"Not available: {f.metric.name}: {f.why_not}." for f in realism.figures if f.why_not]
+    counting, apart = _parted(realism.figures)
     return page(
         f"Realism of {_name(realism.simulator)}",
         [
             Section(text=[_about(realism), *_warnings(realism)]),
-            Section("Figures", table=Table(_COLUMNS, _rows(realism.figures))),
+            Section("Figures", table=Table(_COLUMNS, _rows(counting))),
+            Section("Apart: what says little about the distance", table=Table(_COLUMNS, _rows(apart))),
             Section("How to read them", text=_NOTES),
             Section("Side by side", plots=[_draw(drawing) for drawing in realism.drawings]),
             *([Section("What could not be computed", text=missing)] if missing else []),
             Section("Sources", table=_sources(realism.figures)),
         ],
     )
+
+
+def _parted(figures: Sequence[Figure]) -> tuple[list[Figure], list[Figure]]:
+    """Those of metrics that count, and the others."""
+    return [f for f in figures if f.metric.counts], [f for f in figures if not f.metric.counts]
 
 
 def _about(realism: Realism) -> str:
@@ -103,9 +117,15 @@ def _text(value: Interval | None) -> str:
 
 def _sources(figures: Sequence[Figure]) -> Table:
     return Table(
-        ("metric", "group", "unit", "source"),
+        ("metric", "group", "unit", "validity", "source"),
         [
-            [Cell(f.metric.name), Cell(f.metric.group), Cell(f.metric.unit), Cell(f.metric.source)]
+            [
+                Cell(f.metric.name),
+                Cell(f.metric.group),
+                Cell(f.metric.unit),
+                Cell("not measured" if f.metric.validity is None else f"{f.metric.validity:.2f}"),
+                Cell(f.metric.source),
+            ]
             for f in figures
         ],
     )
