@@ -57,6 +57,12 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "calibration",
             "fit a user simulator to the users of a log",
         ),
+        "realism-reward": Command(
+            "dialogue_gym.cli.realism_reward",
+            "RealismRewardSettings",
+            "calibration",
+            "improve a fitted user against a discriminator of people's turns",
+        ),
         "realism": Command(
             "dialogue_gym.cli.realism",
             "RealismSettings",

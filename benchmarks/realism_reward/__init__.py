@@ -1,0 +1,1 @@
+"""Does the realism reward bring a calibrated user nearer to people?"""
