@@ -381,7 +381,7 @@ def _cross_fitted(
     fold = np.array([folds[name] for name in dialogue])
     rewards = np.zeros((len(turns), settings.samples))
     for i in range(settings.folds):
-        seen, scored = np.flatnonzero(fold != i), np.flatnonzero(fold == i)
+        seen, scored = np.flatnonzero(fold != i).tolist(), np.flatnonzero(fold == i).tolist()
         people = [(turns[t].request, _shown(turns[t], turns[t].reply)) for t in seen]
         own = _of_user(turns, replies, seen)
         labels = np.repeat([1, 0], [len(people), len(own)])
@@ -392,7 +392,7 @@ def _cross_fitted(
 
 
 def _of_user(
-    turns: Sequence[UserTurn], replies: Sequence[Sequence[UserReply]], which: Sequence[int] | Any
+    turns: Sequence[UserTurn], replies: Sequence[Sequence[UserReply]], which: Sequence[int]
 ) -> list[Exchange]:
     return [(turns[t].request, _shown(turns[t], reply)) for t in which for reply in replies[t]]
 
