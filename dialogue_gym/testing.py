@@ -82,7 +82,7 @@ def check_user_simulator(
             ("replies do not depend on order or neighbours", _check_batches),
             ("forgetting changes no reply", _check_forget),
         ]
-    if isinstance(simulator, ScoringUserSimulator):
+    if hasattr(simulator, "log_prob"):
         checks.append(("log-probabilities fit its own and impossible replies", _check_log_prob))
     checker = _Checker(simulator, kind, n)
     for _, check in checks:
@@ -281,7 +281,9 @@ def _check_forget(checker: _Checker) -> None:
 
 
 def _check_log_prob(checker: _Checker) -> None:
-    assert isinstance(checker.simulator, ScoringUserSimulator)
+    assert isinstance(checker.simulator, ScoringUserSimulator), (
+        "a simulator with log_prob() must say decides_stop_first, True or False"
+    )
     requests = [*checker.openings(), *checker.requests()]
     replies = checker.reply(requests, "to be scored")
     try:

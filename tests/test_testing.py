@@ -187,7 +187,13 @@ class ForgetsOnce(Minimal):
         raise KeyError("unknown")
 
 
+class ScoredSilently(Minimal):
+    def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
+        return [ReplyLogProb(0.0, -1.0) for _ in replies]
+
+
 class Scored(Minimal):
+    decides_stop_first = True
     value: Callable[[UserReply], float]
 
     def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
@@ -230,6 +236,7 @@ BROKEN = [
     (HearsOrder, "must not depend on the order"),
     (Remembers, r"forget\(\) must change no reply"),
     (ForgetsOnce, r"forget\(\) raised KeyError"),
+    (ScoredSilently, "must say decides_stop_first"),
     (ScoredAboveOne, "must not be above 0"),
     (ScoredImpossible, "must be finite"),
     (ScoredFlat, "must be very low"),
