@@ -126,7 +126,7 @@ def blank(messages: Any) -> list[Any]:
 
 def tiny_control_ids() -> list[int]:
     """Every id that markup uses."""
-    added = tiny().codec._tokenizer.added_tokens_decoder
+    added = tiny().codec.tokenizer.added_tokens_decoder
     return [i for i, token in added.items() if token.special]
 
 
