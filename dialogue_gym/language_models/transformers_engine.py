@@ -2,8 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from dialogue_gym.language_models.base import Completion, FinishReason, GenerationRequest, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.key_value_store import KeyValueStore
+from dialogue_gym.language_models.modules import check_positions, evaluating, unwrapped
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.token_sampling import check_sampling, draw
 
@@ -75,7 +75,7 @@ class TransformersModel:
         limit = getattr(config, "max_position_embeddings", None) if max_context is None else max_context
         if limit is None:
             raise ValueError("the model's configuration names no context limit; give max_context=")
-        _check_positions(config, limit)
+        check_positions(config, limit)
         if getattr(config, "is_encoder_decoder", False):
             raise ValueError(f"{type(model).__name__} is an encoder-decoder; a causal LM is needed")
         self.model = model if device is None else model.to(device)
@@ -84,7 +84,7 @@ class TransformersModel:
         self.user_prompt = "full"
         self._store = KeyValueStore(config)
         self._vocabulary: int = model.get_input_embeddings().weight.shape[0]
-        self._keeps_logits = "logits_to_keep" in inspect.signature(_unwrapped(model).forward).parameters
+        self._keeps_logits = "logits_to_keep" in inspect.signature(unwrapped(model).forward).parameters
         self._weights = self._weights_version()
         self._source: dict[str, Any] | None = None
         self._lock = threading.Lock()
@@ -151,7 +151,7 @@ class TransformersModel:
             self._drop_stale_cache()
             prepared = [self._prepare(request, sampling) for request in requests]
             rows = [row for row in prepared if isinstance(row, _Row)]
-            with _evaluating(self.model), torch.no_grad():
+            with evaluating(self.model), torch.no_grad():
                 sampled = iter(self._sample(rows, sampling) if rows else [])
             return [next(sampled) if isinstance(row, _Row) else row for row in prepared]
 
@@ -188,7 +188,7 @@ class TransformersModel:
                 )
         if not replies:
             return []
-        with self._lock, _evaluating(self.model), torch.no_grad():
+        with self._lock, evaluating(self.model), torch.no_grad():
             return self._score(contexts, replies)
 
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
@@ -382,34 +382,5 @@ def _noise(rows: list[_Row], steps: int) -> torch.Tensor:
     return torch.from_numpy(noise)
 
 
-def _check_positions(config: Any, limit: int) -> None:
-    """Refuse rotary positions that a long row would change for its neighbours."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    original = rope.get("original_max_position_embeddings", getattr(config, "max_position_embeddings", limit))
-    kind = rope.get("rope_type")
-    if kind in ("dynamic", "longrope") and limit > original:
-        raise ValueError(
-            f"{kind} positions of a whole batch change when one row passes {original} tokens; "
-            f"give max_context={original} or less"
-        )
-
-
-def _unwrapped(model: Any) -> Any:
-    """The transformers model inside PEFT's wrapper, whose ``forward`` names no options."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
 def _load(source: dict[str, Any]) -> TransformersModel:
     return TransformersModel.from_pretrained(**source)
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each submodule is as it was, frozen ones too."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -8,75 +8,23 @@ fields of the row that are not dialogue are kept in ``extra["fields"]``. Who spo
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from dialogue_gym.dialogue import EndReason, Message
-from dialogue_gym.logs.records import SCHEMA_VERSION, DialogueRecord, _record
+from dialogue_gym.dialogue import EndReason
+from dialogue_gym.logs.readings import (
+    DOCUMENT,
+    ENVIRONMENTS,
+    IDS,
+    MATH,
+    Options,
+    Read,
+    listed,
+    made,
+    text_of,
+)
+from dialogue_gym.logs.records import SCHEMA_VERSION, _record
 from dialogue_gym.logs.sources import BadRow, Row
-
-MATH, DOCUMENT = "MathChat-v0", "DocEditChat-v0"
-ENVIRONMENTS = (MATH, DOCUMENT)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What rows do not say of themselves.
-
-    Attributes:
-        env_id: the environment of rows that name none.
-        user: who spoke as the user in chat ``messages`` rows.
-        whole: whether chat ``messages`` rows are whole dialogues, which the user left after the last message.
-    """
-
-    env_id: str | None = None
-    user: str = "unknown"
-    whole: bool = False
-
-
-@dataclass(slots=True)
-class Read:
-    """A row as a record.
-
-    Attributes:
-        record: the dialogue.
-        id: the row's own id, None when it has none.
-        group: the conversation of which this row may be only a part; None when it is whole.
-        score: which of a conversation's rows is best.
-    """
-
-    record: DialogueRecord
-    id: str | None = None
-    group: str | None = None
-    score: float | None = None
-
-
-def merge_runs(messages: Iterable[tuple[str, str]]) -> tuple[list[Message], bool]:
-    r"""Alternating messages, the user first, from any sequence of (role, text).
-
-    Texts of one side in a row are joined by line breaks, empty ones left out.
-
-    Returns:
-        The messages, and whether the user's opening is among them: where the assistant speaks first, or
-        the opening has no text, the first message is empty and stands for what nobody logged.
-
-    Example:
-        >>> merge_runs([("assistant", "Hi!"), ("assistant", "Ready?"), ("user", "yes")])
-        ([{'role': 'user', 'content': ''}, {'role': 'assistant', 'content': 'Hi!\nReady?'},
-          {'role': 'user', 'content': 'yes'}], False)
-    """
-    merged: list[Message] = []
-    for role, text in messages:
-        if role not in ("user", "assistant"):
-            raise ValueError(f"role {role!r} should be 'user' or 'assistant'")
-        if not merged and role == "assistant":
-            merged.append({"role": "user", "content": ""})
-        if merged and merged[-1]["role"] == role:
-            merged[-1]["content"] = "\n".join(filter(None, (merged[-1]["content"], text)))
-        else:
-            merged.append({"role": "user" if role == "user" else "assistant", "content": text})
-    return merged, bool(merged) and bool(merged[0]["content"].strip())
 
 
 def form_of(row: Mapping[str, Any]) -> str:
@@ -131,7 +79,6 @@ _ROLES = {
     "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "model": "assistant",
     "chatgpt": "assistant", "system": "system",
 }  # fmt: skip
-_IDS = ("id", "conv_id", "conversation_id", "dialogue_id", "prompt_id")
 
 
 def _messages(row: Row, data: dict[str, Any], options: Options) -> Read:
@@ -145,10 +92,10 @@ def _messages(row: Row, data: dict[str, Any], options: Options) -> Read:
     if ended is not None and ended not in [reason.value for reason in EndReason]:
         raise BadRow("wrong fields", f"field 'end_reason' is {ended!r}, should be null or a known reason")
     used = (field, "env_id", "end_reason")
-    record = _made(row, said, env_id=str(env_id), user={"name": options.user}, ended=ended, used=used)
+    record = made(row, said, env_id=str(env_id), user={"name": options.user}, ended=ended, used=used)
     if system:
         record.extra["system"] = system
-    identity = next((str(data[name]) for name in _IDS if data.get(name) not in (None, "")), None)
+    identity = next((str(data[name]) for name in IDS if data.get(name) not in (None, "")), None)
     return Read(record, identity)
 
 
@@ -156,7 +103,7 @@ def _chat(messages: Any, field: str) -> tuple[list[tuple[str, str]], str]:
     """What was said, as (role, text), and the system messages' text."""
     said: list[tuple[str, str]] = []
     system: list[str] = []
-    for i, message in enumerate(_list(messages, field)):
+    for i, message in enumerate(listed(messages, field)):
         if not isinstance(message, dict):
             raise BadRow(
                 "wrong fields", f"field {field!r}: message {i} is {message!r:.60}, should be an object"
@@ -168,7 +115,7 @@ def _chat(messages: Any, field: str) -> tuple[list[tuple[str, str]], str]:
                 "wrong fields",
                 f"field {field!r}: message {i} has role {name!r}, should be one of {[*_ROLES]}",
             )
-        text = _text(message.get("content", message.get("value")), f"{field}[{i}]")
+        text = text_of(message.get("content", message.get("value")), f"{field}[{i}]")
         (system.append(text) if role == "system" else said.append((role, text)))
     return said, "\n".join(system)
 
@@ -192,16 +139,16 @@ def _collabllm(row: Row, data: dict[str, Any], options: Options) -> Read:
 
 
 def _nested(row: Row, data: dict[str, Any], options: Options) -> Read:
-    turns = [turn for turn in _list(data["turns"], "turns") if isinstance(turn, dict)]
+    turns = [turn for turn in listed(data["turns"], "turns") if isinstance(turn, dict)]
     if not turns or len(turns) != len(data["turns"]):
         raise BadRow("wrong fields", "field 'turns' should be a list of objects, at least one")
-    last = max(turns, key=lambda turn: len(_list(turn["prompt"], "prompt")))
-    answers = [a for a in _list(last["responses"], "responses") if isinstance(a, dict)]
+    last = max(turns, key=lambda turn: len(listed(turn["prompt"], "prompt")))
+    answers = [a for a in listed(last["responses"], "responses") if isinstance(a, dict)]
     if not answers:
         raise BadRow("wrong fields", "field 'responses' of the last turn has no answer")
     best = max(answers, key=lambda a: _score(a.get("score"), -float("inf")))
     read = _conversation(row, data, options, last["prompt"], best["completion"], best.get("score"))
-    read.record.extra["other_answers"] = sum(len(_list(t["responses"], "responses")) for t in turns) - len(
+    read.record.extra["other_answers"] = sum(len(listed(t["responses"], "responses")) for t in turns) - len(
         turns
     )
     read.id = str(data["conv_id"]) if "conv_id" in data else None
@@ -212,11 +159,12 @@ def _conversation(
     row: Row, data: dict[str, Any], options: Options, prompt: Any, completion: Any, score: Any
 ) -> Read:
     said, system = _chat(prompt, "prompt")
-    said.append(("assistant", _text(completion, "completion")))
-    problem = _text(data["single_turn_prompt"], "single_turn_prompt") if "single_turn_prompt" in data else ""
+    said.append(("assistant", text_of(completion, "completion")))
+    field = "single_turn_prompt"
+    problem = text_of(data[field], field) if field in data else ""
     env_id = options.env_id or _collabllm_env(data)
     user = {"name": "simulated", "source": "CollabLLM"}
-    record = _made(row, said, env_id=env_id, user=user, used=_COLLABLLM, censored=["end"])
+    record = made(row, said, env_id=env_id, user=user, used=_COLLABLLM, censored=["end"])
     number = None if score is None else _score(score)
     record.extra |= {"intent": problem} | ({"system": system} if system else {})
     if number is not None:
@@ -249,8 +197,8 @@ def _score(value: Any, default: float | None = None) -> float:
 
 def _simulatorarena(row: Row, data: dict[str, Any], options: Options) -> Read:
     """People with a tutor or a writing assistant; they leave without a word after the last answer."""
-    queries = [_text(t, "user_queries") for t in _list(data["user_queries"], "user_queries")]
-    answers = [_text(t, "ai_responses") for t in _list(data["ai_responses"], "ai_responses")]
+    queries = [text_of(t, "user_queries") for t in listed(data["user_queries"], "user_queries")]
+    answers = [text_of(t, "ai_responses") for t in listed(data["ai_responses"], "ai_responses")]
     if len(queries) - len(answers) not in (0, 1):
         raise BadRow(
             "wrong fields", f"{len(queries)} user_queries and {len(answers)} ai_responses do not alternate"
@@ -260,7 +208,7 @@ def _simulatorarena(row: Row, data: dict[str, Any], options: Options) -> Read:
     said[1::2] = [("assistant", text) for text in answers]
     broken_off = "technical issue" in str(data.get("why_stop")).lower()
     document = "document_type" in data
-    record = _made(
+    record = made(
         row,
         said,
         env_id=DOCUMENT if document else MATH,
@@ -288,14 +236,14 @@ def _bridge(row: Row, data: dict[str, Any], options: Options) -> Read:
     """An excerpt of a chat between people: neither its beginning nor its end is known."""
     said = []
     for field in ("c_h", "c_r"):
-        for message in _list(data[field], field):
+        for message in listed(data[field], field):
             side = message.get("user") if isinstance(message, dict) else None
             if side not in ("tutor", "student"):
                 raise BadRow(
                     "wrong fields", f"field {field!r}: a message of {side!r}, should be tutor or student"
                 )
-            said.append(("assistant" if side == "tutor" else "user", _text(message.get("text"), field)))
-    record = _made(
+            said.append(("assistant" if side == "tutor" else "user", text_of(message.get("text"), field)))
+    record = made(
         row,
         said,
         env_id=MATH,
@@ -322,7 +270,7 @@ def _mathdial(row: Row, data: dict[str, Any], options: Options) -> Read:
     both ends are censored, although the dialogue is whole.
     """
     said, acts = [], []
-    for i, part in enumerate(_text(data["conversation"], "conversation").split("|EOM|")):
+    for i, part in enumerate(text_of(data["conversation"], "conversation").split("|EOM|")):
         match = _SPEAKER.match(part)
         if match is None:
             raise BadRow(
@@ -334,7 +282,7 @@ def _mathdial(row: Row, data: dict[str, Any], options: Options) -> Read:
         if teacher:
             acts.append(act.group(1) if act else "")
         said.append(("assistant" if teacher else "user", text[act.end() :] if act else text))
-    record = _made(
+    record = made(
         row,
         said,
         env_id=MATH,
@@ -345,52 +293,6 @@ def _mathdial(row: Row, data: dict[str, Any], options: Options) -> Read:
     )
     record.extra |= {"intent": " ".join(str(data.get("question", "")).split()), "teacher_acts": acts}
     return Read(record)
-
-
-# parts ---------------------------------------------------------------------------------------------
-
-
-def _made(
-    row: Row,
-    said: list[tuple[str, str]],
-    *,
-    env_id: str,
-    user: dict[str, Any],
-    policy: dict[str, Any] | None = None,
-    ended: str | None = None,
-    censored: Iterable[str] = (),
-    used: Iterable[str],
-) -> DialogueRecord:
-    """A record of what was said, with where it comes from and what else the row has."""
-    messages, begins = merge_runs(said)
-    unseen = {*censored} | (set() if begins else {"beginning"}) | (set() if ended else {"end"})
-    data = row.data or {}
-    identity = next((data[name] for name in (*_IDS, "c_id", "qid", "problem_id") if name in data), None)
-    extra: dict[str, Any] = {
-        "source": {"file": row.path.name, "row": row.number, "id": identity},
-        "censored": sorted(unseen),
-        "fields": {name: value for name, value in data.items() if name not in {*used}},
-    }
-    split = data.get("split", row.split)
-    return DialogueRecord(
-        env_id, split if isinstance(split, str) else "", None, None, 0, 0, user, policy or {}, messages,
-        [{} for _ in messages[::2]], ended, None, {}, extra,
-    )  # fmt: skip
-
-
-def _list(value: Any, field: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise BadRow("wrong fields", f"field {field!r} is {value!r:.60}, should be a list")
-    return value
-
-
-def _text(value: Any, field: str) -> str:
-    """A text, also as a list of text parts."""
-    if isinstance(value, list) and all(isinstance(p, dict) and p.get("type") == "text" for p in value):
-        value = "".join(part["text"] for part in value if isinstance(part.get("text"), str))
-    if not isinstance(value, str):
-        raise BadRow("wrong fields", f"field {field!r} is {value!r:.60}, should be a text")
-    return value
 
 
 _Reader = Callable[[Row, dict[str, Any], Options], Read]

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from dialogue_gym.logs.formats import ENVIRONMENTS, READERS, Options, Read, form_of, read_row
+from dialogue_gym.logs.formats import READERS, form_of, read_row
 from dialogue_gym.logs.languages import strangers
 from dialogue_gym.logs.lines import MAX_LINE
+from dialogue_gym.logs.readings import ENVIRONMENTS, Options, Read
 from dialogue_gym.logs.records import SCHEMA_VERSION, DialogueRecord, _line, append
 from dialogue_gym.logs.sources import BadRow, Row, read_rows
 from dialogue_gym.registry import nearest

@@ -22,8 +22,9 @@ from dialogue_gym.logs import (
     read_log,
     write_log,
 )
-from dialogue_gym.logs.formats import READERS, merge_runs
+from dialogue_gym.logs.formats import READERS
 from dialogue_gym.logs.lines import MAX_LINE, bounded_lines
+from dialogue_gym.logs.readings import merge_runs
 from dialogue_gym.simulators.user_turns import by_people, user_turns
 
 DATA = Path(os.environ.get("DIALOGUE_GYM_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -1,0 +1,38 @@
+"""What the transformers engine must know about a module that it did not build."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def check_positions(config: Any, limit: int) -> None:
+    """Refuse rotary positions that a long row would change for its neighbours.
+
+    Raises:
+        ValueError: they would, within ``limit`` tokens.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    original = rope.get("original_max_position_embeddings", getattr(config, "max_position_embeddings", limit))
+    kind = rope.get("rope_type")
+    if kind in ("dynamic", "longrope") and limit > original:
+        raise ValueError(
+            f"{kind} positions of a whole batch change when one row passes {original} tokens; "
+            f"give max_context={original} or less"
+        )
+
+
+def unwrapped(model: Any) -> Any:
+    """The transformers model inside PEFT's wrapper, whose ``forward`` names no options."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode inside; afterwards each submodule is as it was, frozen ones too."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
