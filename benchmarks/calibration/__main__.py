@@ -1,27 +1,29 @@
 """Calibration in the tiny world: ``python -m benchmarks.calibration [--seeds 3] [--out FOLDER]``.
 
-A scripted population stands for people. The tiny model is fitted on its dialogues, and on three kinds of
-dialogues that must not bring it near: a cooperative population's, another population's, and the same ones
-with the users' turns shuffled across dialogues. The exact divergence of each is compared with that of the
-prompted user, the tiny model as it is. All figures are those of a toy.
+A scripted population stands for people, and the tiny model, trained on cooperative users, for a prompted
+model, since that is how prompted models play users: they tell everything at once and agree (2510.06552,
+2601.17087). It is then fitted on the population's dialogues, and on three kinds of dialogues that must not
+bring it near: more of the cooperative ones, another population's, and the right ones with the users' turns
+shuffled across dialogues. The exact divergence of each is compared with that of the prompted user. With
+``--start tiny`` the prompted user is the shipped tiny model, whose training had varied users: its
+divergence is small before any calibration. All figures are those of a toy.
 """
 
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
-from benchmarks.calibration.world import COOPERATIVE, REFERENCE, HeldOut, dialogues, shuffled
+from benchmarks.calibration.world import COOPERATIVE, OTHER, REFERENCE, HeldOut, dialogues, shuffled
 from dialogue_gym.calibration.fit import FitSettings, fit
 from dialogue_gym.cli.arguments import explain, parse_settings
-from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout.evaluation import estimate
-from dialogue_gym.simulators import CalibratedUser, PromptedUser
+from dialogue_gym.simulators import CalibratedUser, PromptedUser, ScoringUserSimulator
 from dialogue_gym.tasks.base import Kind
 
 ARMS = ("calibrated", "cooperative", "other population", "shuffled")
@@ -41,8 +43,12 @@ class Settings:
     """Repetitions: other dialogues, another fit, other dialogues to judge by."""
     controls: bool = True
     """Also fit on dialogues that must not help."""
-    learning_rate: float = 5e-4
-    """Of the fit."""
+    start: Literal["naive", "tiny"] = "naive"
+    """The prompted user, where fits begin: the tiny model after cooperative dialogues, or as shipped."""
+    fit: FitSettings = field(
+        default_factory=lambda: FitSettings(learning_rate=5e-4, epochs=10, embedding_noise=5.0, cpu=True)
+    )
+    """Of every fit; the model and the seed are set here."""
     out: Path = Path("runs/calibration")
     """Folder; finished fits found there are used again."""
 
@@ -52,10 +58,10 @@ def run(settings: Settings) -> dict[str, Any]:
     results = []
     for seed in range(settings.seeds):
         held_out = HeldOut.of(_kind(settings), settings.held_out, 1000 + seed)
-        prompted = held_out.log_probs(PromptedUser("tiny"))
-        rows = {"prompted": {"divergence": _estimate(held_out, held_out.divergence(prompted))}}
+        prompted = _prompted(settings, seed)
+        rows = {"prompted": _row(held_out, prompted)}
         for arm in ARMS if settings.controls else ARMS[:1]:
-            rows[arm] = _arm(settings, arm, seed, held_out)
+            rows[arm] = _row(held_out, _calibrated(settings, arm, seed))
             print(f"seed {seed} {arm:17} {_line(rows[arm], rows['prompted'])}", flush=True)
         results.append({"seed": seed, "attainable_f1": held_out.attainable_f1(), "arms": rows})
     return {"settings": {**asdict(settings), "out": settings.out.name}, "seeds": results}
@@ -67,27 +73,42 @@ def _kind(settings: Settings) -> Kind:
     return settings.env  # type: ignore[return-value]
 
 
-def _records(settings: Settings, arm: str, seed: int) -> list[DialogueRecord]:
-    population = {"cooperative": COOPERATIVE, "other population": None}.get(arm, REFERENCE)
-    records = dialogues(_kind(settings), settings.dialogues, seed, population)
-    return shuffled(records, seed) if arm == "shuffled" else records
+def _prompted(settings: Settings, seed: int) -> ScoringUserSimulator:
+    if settings.start == "tiny":
+        return PromptedUser("tiny")
+    return _fitted(settings, "naive", seed, "tiny", COOPERATIVE)
 
 
-def _arm(settings: Settings, arm: str, seed: int, held_out: HeldOut) -> dict[str, Any]:
-    folder = settings.out / f"{settings.env}-{arm.replace(' ', '-')}-{seed}"
+def _calibrated(settings: Settings, arm: str, seed: int) -> CalibratedUser:
+    start = "tiny" if settings.start == "tiny" else str(_folder(settings, "naive", seed))
+    populations = {"cooperative": COOPERATIVE, "other population": OTHER}
+    return _fitted(settings, arm, seed, start, populations.get(arm, REFERENCE))
+
+
+def _fitted(
+    settings: Settings, arm: str, seed: int, start: str, population: dict[str, Any]
+) -> CalibratedUser:
+    folder = _folder(settings, arm, seed)
     if not (folder / "manifest.json").exists():
-        fit(
-            _records(settings, arm, seed),
-            folder,
-            FitSettings(learning_rate=settings.learning_rate, seed=seed, cpu=True),
-        )
-    user = CalibratedUser(folder)
+        key = seed + 500 * (arm == "naive")  # other cooperative dialogues than the control's
+        records = dialogues(_kind(settings), settings.dialogues, key, population)
+        records = shuffled(records, seed) if arm == "shuffled" else records
+        fit(records, folder, replace(settings.fit, model=start, seed=seed))
+    return CalibratedUser(folder)
+
+
+def _folder(settings: Settings, arm: str, seed: int) -> Path:
+    return settings.out / f"{settings.env}-{settings.start}-{arm.replace(' ', '-')}-{seed}"
+
+
+def _row(held_out: HeldOut, user: ScoringUserSimulator) -> dict[str, Any]:
     log_probs = held_out.log_probs(user)
-    return {
-        "divergence": _estimate(held_out, held_out.divergence(log_probs)),
-        "stop_f1": held_out.stop_f1(log_probs),
-        "cpu_seconds": user.manifest["metrics"]["cpu_seconds"],
-    }
+    row: dict[str, Any] = {"divergence": _estimate(held_out, held_out.divergence(log_probs))}
+    if user.decides_stop_first:
+        row["stop_f1"] = held_out.stop_f1(log_probs)
+    if isinstance(user, CalibratedUser):
+        row["cpu_seconds"] = user.manifest["metrics"]["cpu_seconds"]
+    return row
 
 
 def _estimate(held_out: HeldOut, values: np.ndarray) -> dict[str, float]:

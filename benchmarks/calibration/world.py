@@ -27,7 +27,7 @@ REFERENCE: dict[str, Any] = {
     "lowercase": 0.9,
     "punctuation": 0.1,
 }
-"""People: reserved, curt, distrustful, soon tired. The tiny model was trained on another population."""
+"""People: reserved, curt, distrustful, soon tired."""
 
 COOPERATIVE: dict[str, Any] = {
     "disclosure": (0.9, 1.0),
@@ -43,8 +43,22 @@ COOPERATIVE: dict[str, Any] = {
 """What prompted users tend to be: they tell everything, politely, and accept what they are told."""
 
 
-def dialogues(kind: Kind, count: int, seed: int, population: dict[str, Any] | None) -> list[DialogueRecord]:
-    """Dialogues of a population (None: the default one) with an agent that asks half of the time."""
+OTHER: dict[str, Any] = {
+    "disclosure": (0.5, 0.9),
+    "terseness": (0.0, 0.3),
+    "politeness": (0.0, 0.2),
+    "slip": (0.4, 0.6),
+    "correction": (0.6, 0.9),
+    "trust": (0.1, 0.3),
+    "patience": (10, 12),
+    "lowercase": 0.1,
+    "punctuation": 0.9,
+}
+"""Other people: talkative, careless with facts, stubborn, patient, in written English."""
+
+
+def dialogues(kind: Kind, count: int, seed: int, population: dict[str, Any]) -> list[DialogueRecord]:
+    """Dialogues of a population with an agent that asks half of the time."""
     simulator = ScriptedUser(population)
     env = DialogueVectorEnv(kind, num_envs=64, autoreset_mode="Disabled", max_turns=8, simulator=simulator)
     seeds = [NoiseKey(("calibration", seed, i)).seed() for i in range(count)]

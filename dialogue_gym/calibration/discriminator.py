@@ -101,8 +101,8 @@ class FeatureDiscriminator:
 class NgramDiscriminator(FeatureDiscriminator):
     """Features that count: characters (1 to 4), words (1 and 2), the end of the agent's message, numbers.
 
-    The stop flag and a few joint features of message and reply are among them: lengths, words in common,
-    and whether a question or a number is answered with a number.
+    The stop flag and joint features of context and reply are among them: lengths, words in common with the
+    agent's message, the brief and the user's earlier turns, and whether a number is known, told or new.
     """
 
     def features(self, turns: Sequence[Exchange]) -> Any:
@@ -296,7 +296,7 @@ def _agent(request: UserRequest) -> str:
 
 
 def _numbers(request: UserRequest, reply: UserReply) -> list[float]:
-    """Lengths, the stop flag, and how the reply takes up what the agent said."""
+    """Lengths, the stop flag, how the reply takes up what the agent said, and what it is made of."""
     agent, text = _agent(request), reply.text
     said, heard = words(text), set(words(agent))
     digit = any(c.isdigit() for c in text)
@@ -307,14 +307,35 @@ def _numbers(request: UserRequest, reply: UserReply) -> list[float]:
         float(not text.strip()),
         float(not request.conversation),
         min(len(request.conversation) / 10, 1.0),
-        sum(word in heard for word in said) / max(len(said), 1),
+        _share(said, heard),
         float("?" in agent and digit),
         float("?" in agent and "?" in text),
         float("?" not in agent and reply.stop),
         float(bool(_LISTEN.search(text)) and not _LISTEN.search(agent)),
         float(text[:1].isupper()),
         float(text.rstrip()[-1:] in (".", "!", "?")),
+        *_sources(request, text, said, heard),
     ]
+
+
+def _sources(request: UserRequest, text: str, said: Sequence[str], heard: set[str]) -> list[float]:
+    """Where words and numbers come from: the brief, the user's own earlier turns, or nowhere."""
+    earlier = [m["content"] for m in request.conversation if m["role"] == "user"]
+    told = {word for message in earlier for word in words(message)}
+    known = set(words(request.brief.text))
+    numbers = [word for word in said if word[0].isdigit()]
+    return [
+        _share(said, known),
+        _share(said, told),
+        float(any(n in known for n in numbers)),
+        float(any(n in told for n in numbers)),
+        float(any(n not in known and n not in heard for n in numbers)),
+        float(text in earlier),
+    ]
+
+
+def _share(said: Sequence[str], of: set[str]) -> float:
+    return sum(word in of for word in said) / max(len(said), 1)
 
 
 def _labels(labels: ArrayLike, count: int) -> NDArray[np.int64]:

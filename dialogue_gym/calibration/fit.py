@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from dialogue_gym.calibration.samples import (
 from dialogue_gym.language_models import load_language_model
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.logs import DialogueRecord
-from dialogue_gym.simulators.calibrated_folder import MANIFEST, weights_hash, write_manifest
+from dialogue_gym.simulators.calibrated_folder import MANIFEST, load_folder, weights_hash, write_manifest
 from dialogue_gym.simulators.prompted import STOP_MARK
 from dialogue_gym.simulators.user_side import Condition, UserSide
 
@@ -34,7 +34,7 @@ class FitSettings:
     """How a model is fitted."""
 
     model: str = "tiny"
-    """Where fitting starts: "tiny", or a folder or hub name that transformers can load."""
+    """Where fitting starts: "tiny", a folder or hub name for transformers, or a calibrated folder."""
     condition: Condition = "brief"
     """What the user's model is told: the whole "brief", the "intent" (the goal alone), or "none"."""
     agent_tokens: int = 0
@@ -125,8 +125,7 @@ def fit(records: Sequence[DialogueRecord], out: str | Path, settings: FitSetting
         raise ValueError(f"{out}: holds a calibrated user already; another folder would be right")
     check_enough(records)
     parts = split_dialogues(records, settings.held_out, settings.seed)
-    model = load_language_model(settings.model if settings.model == "tiny" else _source(settings))
-    side = _side(settings, model)
+    model, side = _start(settings)
     train, held = (_rows(model, side, part, settings.max_length) for part in parts)
     data = {**describe(records), "train": row_counts(train), "held_out": row_counts(held)}
     work = out / "work"
@@ -141,16 +140,20 @@ def fit(records: Sequence[DialogueRecord], out: str | Path, settings: FitSetting
     return Fit(out, _save(trainer, model, settings, side, out, data, metrics))
 
 
-def _source(settings: FitSettings) -> dict[str, Any]:
+def _start(settings: FitSettings) -> tuple[Any, UserSide]:
+    """The model to fit and how dialogues are shown to it: in the form that it already knows, if any."""
     path = settings.model.removeprefix("transformers:")
-    return {"name": "transformers", "path": path, "dtype": settings.dtype}
-
-
-def _side(settings: FitSettings, model: Any) -> UserSide:
-    """Models that were trained to play users go on from the form that they know."""
-    if model.user_prompt == "compact":
-        return UserSide(settings.condition, "", go_on="", leave=STOP_MARK, agent_tokens=settings.agent_tokens)
-    return UserSide(settings.condition, agent_tokens=settings.agent_tokens)
+    if path == "tiny":  # was trained to play users
+        model, side = load_language_model("tiny"), UserSide(instruction="", go_on="", leave=STOP_MARK)
+    elif (Path(path) / MANIFEST).exists():
+        model, manifest = load_folder(path)
+        side = UserSide(**manifest["user_side"])
+        if manifest["model"]["adapter"]:
+            raise ValueError(f"{path}: is an adapter; its base would be right: {manifest['model']['base']}")
+    else:
+        model = load_language_model({"name": "transformers", "path": path, "dtype": settings.dtype})
+        side = UserSide()
+    return model, replace(side, condition=settings.condition, agent_tokens=settings.agent_tokens)
 
 
 def _rows(model: Any, side: UserSide, records: Sequence[DialogueRecord], max_length: int) -> list[Row]:

@@ -19,7 +19,7 @@ from dialogue_gym.language_models.tiny_model import tiny_model_path
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import RulePolicy, evaluate
 from dialogue_gym.simulators.calibrated import CalibratedUser
-from dialogue_gym.simulators.calibrated_folder import read_manifest
+from dialogue_gym.simulators.calibrated_folder import read_manifest, weights_hash
 from dialogue_gym.simulators.user_turns import user_turns
 
 SETTINGS = FitSettings(epochs=1, batch_size=16, evaluations=2, held_out=0.25, cpu=True)
@@ -175,3 +175,19 @@ def test_a_taken_folder_and_too_little_data_are_refused(
 def test_settings_that_cannot_be_are_one_clear_line(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FitSettings(**changes)
+
+
+def test_fitting_goes_on_from_a_calibrated_folder_in_its_form(
+    folder: Path, records: Sequence[DialogueRecord], tmp_path: Path
+) -> None:
+    further = fit(records, tmp_path / "further", replace(SETTINGS, model=str(folder), condition="intent"))
+    side, before = further.manifest["user_side"], read_manifest(folder)["user_side"]
+    assert side == {**before, "condition": "intent"}
+    assert further.manifest["model"]["base_sha256"] == weights_hash(folder)
+    CalibratedUser(tmp_path / "further")
+
+
+def test_fitting_does_not_go_on_from_an_adapter(records: Sequence[DialogueRecord], tmp_path: Path) -> None:
+    fit(records, tmp_path / "adapter", replace(SETTINGS, lora_rank=2))
+    with pytest.raises(ValueError, match="is an adapter"):
+        fit(records, tmp_path / "further", replace(SETTINGS, model=str(tmp_path / "adapter")))

@@ -7,18 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dialogue_gym.calibration import realism_reward
 from dialogue_gym.calibration.fit import FitSettings, fit
-from dialogue_gym.calibration.realism_reward import (
-    RewardSettings,
-    Standing,
-    _cross_fitted,
-    _learn,
-    _trainer,
-    _why_refused,
-    improve,
-    preference_rows,
-)
+from dialogue_gym.calibration.realism_reward import RewardSettings, Standing, improve, pairs
+from dialogue_gym.calibration.realism_reward.improving import _why_refused
+from dialogue_gym.calibration.realism_reward.learning import learn, preference_trainer
+from dialogue_gym.calibration.realism_reward.pairs import _cross_fitted, preference_rows
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.quiet import quiet
@@ -63,7 +56,7 @@ def test_trainer_gets_the_ids_of_the_user_side(
         for turn in user_turns(record, i)
     ]
     with quiet():
-        trainer = _trainer(user.language_model, rows, SETTINGS, str(tmp_path), NoiseKey((0,)))
+        trainer = preference_trainer(user.language_model, rows, SETTINGS, str(tmp_path), NoiseKey((0,)))
     for row, given in zip(rows, trainer.train_dataset, strict=True):
         assert given == row
         assert row["prompt_ids"] in contexts
@@ -80,12 +73,12 @@ def test_preferred_reply_is_drawn_with_the_bradley_terry_probability(
     user: CalibratedUser, records: list[DialogueRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns = [turn for i, record in enumerate(records) for turn in user_turns(record, i)]
-    pairs = 20
-    said = [UserReply("yes", False), UserReply("no", False)] * pairs
-    monkeypatch.setattr(realism_reward, "_sample", lambda *_: [said for _ in turns])
-    rewards = np.tile([np.log(3.0), 0.0] * pairs, (len(turns), 1))  # 3 : 1 for "yes"
-    monkeypatch.setattr(realism_reward, "_cross_fitted", lambda *_: rewards)
-    rows, _ = preference_rows(user, records, replace(SETTINGS, samples=2 * pairs))
+    count = 20
+    said = [UserReply("yes", False), UserReply("no", False)] * count
+    monkeypatch.setattr(pairs, "_sample", lambda *_: [said for _ in turns])
+    rewards = np.tile([np.log(3.0), 0.0] * count, (len(turns), 1))  # 3 : 1 for "yes"
+    monkeypatch.setattr(pairs, "_cross_fitted", lambda *_: rewards)
+    rows, _ = preference_rows(user, records, replace(SETTINGS, samples=2 * count))
     yes = user.side.reply_ids(user.codec, "yes", False)
     share = np.mean([row["chosen_ids"] == yes for row in rows])
     assert abs(share - 0.75) < 4 * np.sqrt(0.75 * 0.25 / len(rows))
@@ -120,7 +113,7 @@ def test_learning_makes_the_preferred_reply_likelier(
         return a.total - b.total
 
     before = margin(user)
-    _learn(user, [row] * 64, tmp_path / "learned", replace(SETTINGS, batch_size=4), NoiseKey((0,)))
+    learn(user, [row] * 64, tmp_path / "learned", replace(SETTINGS, batch_size=4), NoiseKey((0,)))
     from dialogue_gym.language_models import load_language_model
 
     learned = load_language_model({"name": "transformers", "path": str(tmp_path / "learned")})

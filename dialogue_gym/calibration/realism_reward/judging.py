@@ -1,0 +1,77 @@
+"""How a user stands against people, by fresh discriminators on dialogues that nothing has learned from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dialogue_gym.calibration.discriminator import Exchange, NgramDiscriminator, two_sample_auc
+from dialogue_gym.calibration.realism.speech import Speaker, two_speakers
+from dialogue_gym.calibration.words import ngrams, words
+from dialogue_gym.logs import DialogueRecord
+from dialogue_gym.simulators.base import UserReply
+from dialogue_gym.simulators.calibrated import CalibratedUser
+from dialogue_gym.simulators.user_turns import UserTurn
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What held-out dialogues say of a user.
+
+    Attributes:
+        auc: of fresh discriminators, on dialogues that they have not seen; 0.5 where nothing tells the
+            user from people.
+        nats: negative log-likelihood of people's turns, a turn.
+        first_turn_distinct_2: distinct-2 of first turns (Li et al. 2016); NaN where the log shows none.
+        distinct_2: distinct-2 of all turns.
+    """
+
+    auc: float
+    nats: float
+    first_turn_distinct_2: float
+    distinct_2: float
+
+
+def judge(
+    user: CalibratedUser, records: Sequence[DialogueRecord], seed: int = 0
+) -> tuple[Standing, dict[str, float]]:
+    """How a user stands against the users of dialogues that it has not seen, and people's own diversity.
+
+    The discriminators are new ones, and learn from these dialogues alone.
+
+    Raises:
+        ValueError: fewer than two dialogues.
+    """
+    people, simulated, _ = two_speakers(records, user, seed=seed)
+    sides = [_exchanges(people), _exchanges(simulated)]
+    groups = [turn.logged.request.dialogue_id for turn in people.turns()]
+    labels = np.repeat([1, 0], len(groups))
+    auc = two_sample_auc(NgramDiscriminator(), sides[0] + sides[1], labels, groups * 2)
+    nats = [
+        -(t.log_prob.total if t.logged.stop_counts else t.log_prob.text)
+        for t in simulated.turns()
+        if t.log_prob is not None
+    ]
+    return Standing(auc, float(np.mean(nats)), **_diversity(simulated)), _diversity(people)
+
+
+def _exchanges(speaker: Speaker) -> list[Exchange]:
+    return [(turn.logged.request, shown(turn.logged, turn.reply)) for turn in speaker.turns()]
+
+
+def shown(turn: UserTurn, reply: UserReply) -> UserReply:
+    """The reply as discriminators see it: they must not learn that excerpts never show an end."""
+    return reply if turn.stop_counts else replace(reply, stop=False)
+
+
+def _diversity(speaker: Speaker) -> dict[str, float]:
+    turns = list(speaker.turns())
+    return {
+        "first_turn_distinct_2": _distinct([turn.text for turn in turns if turn.logged.is_opening]),
+        "distinct_2": _distinct([turn.text for turn in turns]),
+    }
+
+
+def _distinct(texts: Sequence[str], n: int = 2) -> float:
+    grams = [gram for text in texts for gram in ngrams(words(text), n)]
+    return len(set(grams)) / len(grams) if grams else float("nan")

@@ -1,0 +1,81 @@
+"""Direct preference optimisation of a calibrated user on pairs of token ids, with TRL."""
+
+import copy
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dialogue_gym.calibration.realism_reward.settings import RewardSettings
+from dialogue_gym.language_models.quiet import quiet
+from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.simulators.calibrated import CalibratedUser
+
+
+def learn(
+    user: CalibratedUser,
+    rows: Sequence[dict[str, list[int]]],
+    folder: Path,
+    settings: RewardSettings,
+    key: NoiseKey,
+) -> None:
+    """TRL's DPO on the rows; weights and tokenizer go to the folder. The user's model is changed."""
+    if not rows:
+        raise ValueError("the user's replies to each context are all the same, so there is nothing to prefer")
+    with quiet(), tempfile.TemporaryDirectory() as work:
+        trainer = preference_trainer(user.language_model, rows, settings, work, key)
+        trainer.train()
+        adapter = {"selected_adapters": ["default"]} if hasattr(trainer.model, "peft_config") else {}
+        trainer.model.save_pretrained(folder, **adapter)
+        user.codec.tokenizer.save_pretrained(folder)
+
+
+def preference_trainer(
+    language_model: Any,
+    rows: Sequence[dict[str, list[int]]],
+    settings: RewardSettings,
+    work: str,
+    key: NoiseKey,
+) -> Any:
+    """TRL's trainer for rows of token ids; an adapter is its own reference, whole weights are copied."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    class TokenDPOTrainer(DPOTrainer):  # type: ignore[misc]
+        """Takes token ids as they are; DPOTrainer would make text of them its own way."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset
+
+    model = language_model.model
+    with_adapter = hasattr(model, "peft_config")
+    if with_adapter:  # PEFT loads adapters frozen; TRL then keeps a copy of it as the reference
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(".default." in name)
+    config = DPOConfig(
+        output_dir=work,
+        beta=settings.beta,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=10,
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        weight_decay=0.0,
+        max_length=None,
+        save_strategy="no",
+        logging_steps=50,
+        report_to="none",
+        disable_tqdm=True,
+        seed=key.bits() % 2**31,
+        use_cpu=settings.cpu,
+        bf16=False,
+        gradient_checkpointing=False,
+        dataloader_pin_memory=False,
+    )
+    return TokenDPOTrainer(
+        model=model,
+        ref_model=None if with_adapter else copy.deepcopy(model),
+        args=config,
+        train_dataset=Dataset.from_list(list(rows)),
+        processing_class=language_model.codec.tokenizer,
+    )
