@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class Registry(Generic[T]):
         if name not in self._factories:
             raise ValueError(f"unknown {self.what} {name!r}: {nearest(name, self._factories)}")
         factory = self._factories[name]
-        check_options(factory, options, f"{self.what} {name!r}")
+        check_options(factory, options, f"{self.what} {name!r}", self._factories)
         try:
             inspect.signature(factory).bind(**options, **context)
         except TypeError as error:  # a factory that cannot do without an option
@@ -82,12 +83,31 @@ class Registry(Generic[T]):
         return factory(**options, **context)
 
 
-def check_options(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
-    """Raise ValueError, with the nearest names, for options that ``function`` does not take."""
+def check_options(
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    where: str,
+    others: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+) -> None:
+    """Raise ValueError, with the nearest names, for options that ``function`` does not take.
+
+    Args:
+        function: what the options are for; one with ``**keywords`` takes any.
+        options: by name.
+        where: what the message calls the function.
+        others: functions in its place, by name; the message says which of them take the option.
+    """
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    valid = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    valid = _option_names(function)
     for option in options:
         if option not in valid:
-            raise ValueError(f"{where} has no option {option!r}: {nearest(option, valid)}")
+            takers = [repr(name) for name, other in sorted(others.items()) if option in _option_names(other)]
+            offer = f"valid for {' and '.join(takers)}" if takers else nearest(option, valid)
+            raise ValueError(f"{where} has no option {option!r}: {offer}")
+
+
+def _option_names(function: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]

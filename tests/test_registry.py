@@ -47,6 +47,7 @@ def test_a_part_by_name_dict_or_object(parts):
         ({"size": 3}, "needs a 'name'"),
         ({"name": 3}, "needs a 'name'"),
         ({"name": "small", "sise": 3}, "part 'small' has no option 'sise': did you mean 'size'"),
+        ({"name": "small", "path": 3}, "part 'small' has no option 'path': valid for 'needy'"),
         ("needy", "part 'needy': missing a required argument: 'path'"),
     ],
 )

@@ -83,6 +83,11 @@ def build_parts(kind: Kind, where: str, also: tuple[str, ...], keywords: EnvKeyw
     render_mode = keywords.get("render_mode")
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise ValueError(f"unknown render_mode {render_mode!r}: {nearest(str(render_mode), RENDER_MODES)}")
+    if keywords.get("language_model") is not None and "simulator" not in keywords:
+        raise ValueError(
+            f"{where}: language_model is for the user simulator, and the default, 'scripted', takes none; "
+            "give simulator='prompted' (any model) or simulator='calibrated' (a calibrated folder) with it"
+        )
     parts = Parts(
         kind=kind,
         simulator=build_simulator(keywords.get("simulator", "scripted"), keywords.get("language_model")),

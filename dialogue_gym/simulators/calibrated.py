@@ -21,12 +21,13 @@ class CalibratedUser(LanguageModelUser):
 
     Args:
         language_model: a folder that ``dialogue-gym calibrate`` wrote; or a model object, with ``side``.
+            Must be given: there is no calibrated user for everybody.
         side: how dialogues are shown to the model; the folder's own when None.
         sampling: how to sample; by default as it was fitted, temperature 1 and no nucleus.
 
     Raises:
-        ValueError: no such folder, another version, a file that was changed since, or an object without
-            a chat codec.
+        ValueError: no language model, no such folder, another version, a file that was changed since, or
+            an object without a chat codec.
 
     Example:
         >>> gym.make("MathChat-v0", simulator="calibrated", language_model="runs/user")  # doctest: +SKIP
@@ -36,10 +37,15 @@ class CalibratedUser(LanguageModelUser):
 
     def __init__(
         self,
-        language_model: LanguageModel | str | Path,
+        language_model: LanguageModel | str | Path | None = None,
         side: UserSide | None = None,
         sampling: Sampling | dict[str, Any] | None = None,
     ) -> None:
+        if language_model is None:
+            raise ValueError(
+                "user simulator 'calibrated' needs a language_model: the folder that `dialogue-gym "
+                "calibrate` wrote (its --out)"
+            )
         self.manifest: dict[str, Any] = {}
         if isinstance(language_model, str | Path):
             language_model, self.manifest = load_folder(language_model)
