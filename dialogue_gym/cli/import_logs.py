@@ -13,13 +13,24 @@ from dialogue_gym.logs.lines import MAX_LINE
 
 @dataclass
 class ImportSettings:
-    """Bring dialogues (JSON Lines, JSON arrays, Parquet, saved data sets) into the log format."""
+    r"""Bring dialogues (JSON Lines, JSON arrays, Parquet, saved data sets) into the log format.
+
+    Every row is accounted for: kept, folded into a dialogue kept from another row, or dropped with the
+    reason and its line. What the files do not say of themselves is asked for and never guessed.
+
+    Examples:
+      People's dialogues in a form that is told from its fields, such as SimulatorArena's:
+        dialogue-gym import simulatorarena_math.json --out runs/people.jsonl
+      Chat messages, whole dialogues by people, with an account of every row that was dropped:
+        dialogue-gym import chats.jsonl --env MathChat-v0 --user people --whole \
+          --out runs/people.jsonl --report runs/import.json
+    """
 
     files: Positional[tuple[Path, ...]]
     """Files or folders to read."""
 
     out: Path
-    """The log to write."""
+    """The log to write; its folder is made when it does not exist."""
 
     format: Literal[
         "auto", "dialogue_gym", "collabllm", "messages", "simulatorarena", "bridge", "mathdial"
@@ -73,11 +84,13 @@ def run(settings: ImportSettings) -> int:
         max_line=settings.max_line,
     )
     if settings.report is not None:
+        settings.report.parent.mkdir(parents=True, exist_ok=True)
         settings.report.write_text(json.dumps(imported.report.to_dict(), indent=2) + "\n", encoding="utf-8")
     print(imported.report.table())
     if not imported.records:
         print("no dialogue was kept, no log written")
         return 1
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
     write_log(settings.out, imported.records, overwrite=settings.overwrite)
     print(f"{settings.out}: {len(imported.records)} dialogues")
     return 0

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from dialogue_gym.cli import main
 from dialogue_gym.logs import read_log
 
 import_logs = pytest.importorskip("dialogue_gym.cli.import_logs", exc_type=ImportError)
@@ -20,6 +21,24 @@ def test_imports_prints_the_account_and_writes(tmp_path: Path, capsys: pytest.Ca
     assert json.loads(report.read_text())["read"] == 2
     with pytest.raises(FileExistsError, match="--overwrite"):
         import_logs.run(settings)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_of_the_help_work(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["import", "--help"])
+    shown = capsys.readouterr().out.replace("\\\n", "").splitlines()
+    example = [line.split() for line in shown if line.strip().startswith("dialogue-gym import")][number]
+    people = {"user_queries": ["hi"], "ai_responses": ["hello"], "intent": "", "model": "m"}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "simulatorarena_math.json").write_text(json.dumps([people]))
+    (tmp_path / "chats.jsonl").write_text(json.dumps(ROW) + "\n")
+    assert main(example[1:]) == 0
+    (record,) = read_log(tmp_path / "runs" / "people.jsonl")
+    assert record.simulator["name"] == "people"
+    assert record.end_reason == "user_stop"
 
 
 def test_writes_nothing_where_nothing_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
