@@ -133,7 +133,7 @@ def _advance(
             following[persona] = _times(ways, said)
     both = sum(_total(population, ways) for ways in following.values())
     if not both:
-        return ReplyLogProb(math.log(stops / before) if stops > 0 else -math.inf, -math.inf), {}
+        return ReplyLogProb(math.log(min(1.0, stops / before)) if stops > 0 else -math.inf, -math.inf), {}
     return ReplyLogProb(math.log(min(1.0, stops / before)), math.log(min(1.0, both / stops))), following
 
 

@@ -36,11 +36,13 @@ def _likelihood(of_turn: Callable[[SpokenTurn], tuple[float, float]], only_in_wo
     def measure(a: Speaker, b: Speaker, plan: Plan) -> Floats:
         if a.logged:
             raise NotAvailable("people's own likelihood is not known")
-        if any(turn.log_prob is None for turn in a.turns()):
-            raise NotAvailable("the simulator does not know the likelihood of replies (log_prob)")
-        impossible = sum(of_turn(turn)[0] == inf for turn in a.turns())
-        if impossible:
-            count = sum(1 for _ in a.turns())
+        count = sum(1 for _ in a.turns())
+        if unknown := sum(turn.log_prob is None for turn in a.turns()):
+            raise NotAvailable(
+                f"the simulator does not know the likelihood of {unknown} of {count} logged turns "
+                "(it has no log_prob, or needs the beginning of the dialogue)"
+            )
+        if impossible := sum(of_turn(turn)[0] == inf for turn in a.turns()):
             raise NotAvailable(f"{impossible} of {count} logged turns are impossible for the simulator")
         totals = weighted(dialogue_sums(a, of_turn, only_in_words))
         return plan.whole(lambda w, _: ratio(totals(w)[:, 0], totals(w)[:, 1]))

@@ -13,6 +13,8 @@ from dialogue_gym.simulators.base import (
     UserRequest,
     UserSimulator,
 )
+from dialogue_gym.simulators.population_likelihood import PopulationLikelihood
+from dialogue_gym.simulators.scripted import ScriptedUser
 from dialogue_gym.simulators.user_turns import UserTurn, user_turns
 
 
@@ -23,7 +25,8 @@ class SpokenTurn:
     Attributes:
         logged: the context, and what the user of the log did there.
         reply: what this speaker does there; for the users of the log the logged reply itself.
-        log_prob: of the *logged* reply under this speaker; None where the speaker does not know it.
+        log_prob: of the *logged* reply under this speaker; None where the speaker does not know it. Of a
+            scripted population: whoever of it is speaking, given the dialogue so far.
         hazard: the speaker's probability of stopping here; None where it is not known apart from the text.
     """
 
@@ -145,7 +148,26 @@ def _ask(
         for i, turn in zip(rows, _answers(simulator, requests, logged), strict=True):
             spoken[i].append(turn)
     simulator.forget([turns[0].request.dialogue_id for turns in dialogues])
-    return spoken
+    # one with another program, as a subclass may have, knows its likelihood for the drawn persona alone
+    if type(simulator) is not ScriptedUser:
+        return spoken
+    likelihood = PopulationLikelihood(simulator)
+    return [_by_anybody(likelihood, turns) for turns in spoken]
+
+
+def _by_anybody(likelihood: PopulationLikelihood, spoken: list[SpokenTurn]) -> list[SpokenTurn]:
+    """The likelihood of one dialogue's turns under a population whose personas the log does not show.
+
+    Without the opening it is not known, and the hazard stays that of the persona that was drawn. Costs about
+    3 ms a turn for math and 16 ms for documents: minutes for logs of ten thousand turns.
+    """
+    if not spoken[0].logged.is_opening:
+        return [replace(turn, log_prob=None) for turn in spoken]
+    log_probs = likelihood.log_prob([turn.logged for turn in spoken])
+    return [
+        replace(turn, log_prob=log_prob, hazard=_chance_of_stopping(turn.logged, log_prob))
+        for turn, log_prob in zip(spoken, log_probs, strict=True)
+    ]
 
 
 def _request(simulator: UserSimulator, turn: UserTurn, seed: int) -> UserRequest:
@@ -189,5 +211,9 @@ def _log_probs(
 def _hazard(simulator: UserSimulator, turn: UserTurn, log_prob: ReplyLogProb | None) -> float | None:
     if log_prob is None or not getattr(simulator, "decides_stop_first", False):
         return None
+    return _chance_of_stopping(turn, log_prob)
+
+
+def _chance_of_stopping(turn: UserTurn, log_prob: ReplyLogProb) -> float:
     chance = exp(log_prob.stop)
     return chance if turn.reply.stop else 1.0 - chance
