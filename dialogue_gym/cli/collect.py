@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dialogue_gym.cli.arguments import json_object
+from dialogue_gym.dialogue import EndReason
 from dialogue_gym.envs import DialogueVectorEnv
-from dialogue_gym.logs import DialogueRecord, append, read_log, repair_log
+from dialogue_gym.logs import DialogueRecord, append, read_log, repair_log, write_log
 from dialogue_gym.rollout import Policy, Trajectory, load_policy, make_vector_env, play, summarise
 from dialogue_gym.seeding import NoiseKey
 
@@ -19,14 +20,18 @@ Seeds = tuple[int, int]
 _LINE_START = b'{"schema_version":'
 """How a line that a kill left half written begins."""
 
+_FAILED = {reason.value for reason in EndReason if not reason.scored} - {EndReason.CONTEXT_OVERFLOW.value}
+"""Ends that another try may not meet. A dialogue that fills the context does so every time."""
+
 
 @dataclass
 class CollectSettings:
     r"""Play a policy against a user and log every dialogue, one JSON object a line.
 
     The command can be stopped at any time: the same command goes on, plays only the dialogues that the log
-    does not have yet, and ends with those of a command that was never stopped. With a larger --dialogues it
-    adds to a log. A log of other settings is refused.
+    does not have yet, and ends with those of a command that was never stopped. Dialogues that ended unscored
+    by an error, such as a server that was down, leave the log and are played again. With a larger --dialogues
+    it adds to a log. A log of other settings is refused.
 
     Examples:
       300 dialogues of the rules with scripted users:
@@ -92,12 +97,14 @@ def run(settings: CollectSettings) -> int:
         conditions = _conditions(settings, env, policy)
         settings.out.parent.mkdir(parents=True, exist_ok=True)
         wanted = _seeds(settings)
-        logged = _logged(settings.out, conditions, wanted)
+        logged = _logged(settings.out, conditions, wanted) - _remove_failed(settings.out)
         missing = [number for number, seeds in enumerate(wanted) if seeds not in logged]
         _play(settings, env, policy, conditions, wanted, missing)
     records = list(read_log(settings.out))
     print(summarise(records).table())
     print(f"{settings.out}: {len(records)} dialogues, {len(missing)} of them new")
+    if failed := sum(record.end_reason in _FAILED for record in records):
+        print(f"{failed} of them failed; the same command plays these again")
     return 0
 
 
@@ -167,6 +174,15 @@ def _logged(path: Path, conditions: Mapping[str, Any], wanted: list[Seeds]) -> s
         raise ValueError(f"{path}: is no log; choose another --out")
     repair_log(path)
     return set(found)
+
+
+def _remove_failed(path: Path) -> set[Seeds]:
+    """Take dialogues that an error ended out of the log, all in one step; their seeds."""
+    records = list(read_log(path)) if path.exists() else []
+    failed = {(r.task_seed, r.reply_seed) for r in records if r.end_reason in _FAILED}
+    if failed:
+        write_log(path, [r for r in records if r.end_reason not in _FAILED], overwrite=True)
+    return failed
 
 
 def _check_conditions(record: DialogueRecord, conditions: Mapping[str, Any], where: str) -> None:

@@ -3,13 +3,14 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dialogue_gym.logs import DialogueRecord, append, read_log
+from dialogue_gym.logs import DialogueRecord, append, read_log, write_log
+from dialogue_gym.simulators import ScriptedUser, UserReply, UserRequest, simulators
 
 Command = Callable[..., Any]
 RULE = ("collect", "--policy", "rule")
@@ -57,6 +58,58 @@ def test_a_dialogue_from_the_middle_and_a_half_line_are_mended(command: Command,
     log.write_bytes(b"".join(lines[:3] + lines[6:11]) + lines[11][:100])
     assert "12 dialogues, 4 of them new" in command(*RULE, "--dialogues", 12, "--out", log).out
     assert by_seeds(log) == whole
+
+
+class Moody(ScriptedUser):
+    """A user that is out of order in every second dialogue, as long as ``broken`` says so."""
+
+    broken = True
+
+    def reply(self, requests: Sequence[UserRequest]) -> list[UserReply]:
+        replies = super().reply(requests)
+        for request, reply in zip(requests, replies, strict=True):
+            if self.broken and len(request.conversation) == 2 and request.brief.text.count("e") % 2:
+                reply.error = "server is down"
+        return replies
+
+
+def test_dialogues_that_an_error_ended_are_played_again(
+    command: Command, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(simulators._factories, "scripted", Moody)
+    monkeypatch.setattr(Moody, "broken", True)
+    moody = tmp_path / "moody.jsonl"
+    arguments = (*RULE, "--dialogues", 12, "--out", moody)
+    shown = command(*arguments).out
+    failed = [r for r in by_seeds(moody) if r.end_reason == "simulator_failure"]
+    assert 0 < len(failed) < 12
+    assert f"{len(failed)} of them failed; the same command plays these again" in shown
+    assert f"12 dialogues, {len(failed)} of them new" in command(*arguments).out  # still broken
+    monkeypatch.setattr(Moody, "broken", False)
+    shown = command(*arguments).out
+    assert f"12 dialogues, {len(failed)} of them new" in shown
+    assert "failed" not in shown
+    assert by_seeds(moody) == by_seeds(log)
+
+
+def test_a_full_context_is_no_reason_to_play_again(command: Command, log: Path) -> None:
+    records = list(read_log(log))
+    records[0].end_reason, records[0].reward, records[0].metrics = "context_overflow", None, {}
+    write_log(log, records, overwrite=True)
+    before = log.read_bytes()
+    shown = command(*RULE, "--dialogues", 12, "--out", log).out
+    assert "12 dialogues, 0 of them new" in shown
+    assert "failed" not in shown
+    assert log.read_bytes() == before
+
+
+def test_failures_in_a_log_of_other_settings_stay(command: Command, log: Path) -> None:
+    records = list(read_log(log))
+    records[0].end_reason, records[0].reward, records[0].metrics = "policy_failure", None, {}
+    write_log(log, records, overwrite=True)
+    before = log.read_bytes()
+    assert "seed is 0 there" in command(*RULE, "--dialogues", 12, "--seed", 1, "--out", log).error
+    assert log.read_bytes() == before
 
 
 @pytest.mark.parametrize("policy", ["rule", "tiny"])
