@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.functional import logsigmoid
 
 from dialogue_gym.calibration.fit import FitSettings, fit
 from dialogue_gym.calibration.realism_reward import RewardSettings, Standing, improve, pairs
@@ -69,19 +71,51 @@ def test_trainer_gets_the_ids_of_the_user_side(
         assert learned[-1] == user.codec.end_of_turn_id
 
 
-def test_preferred_reply_is_drawn_with_the_bradley_terry_probability(
+def test_better_reply_is_preferred_with_the_bradley_terry_probability(
     user: CalibratedUser, records: list[DialogueRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = [turn for i, record in enumerate(records) for turn in user_turns(record, i)]
-    count = 20
-    said = [UserReply("yes", False), UserReply("no", False)] * count
+    turns = user_turns(records[0])
+    said = [UserReply("no"), UserReply("yes"), UserReply("yes"), UserReply("no")]
     monkeypatch.setattr(pairs, "_sample", lambda *_: [said for _ in turns])
-    rewards = np.tile([np.log(3.0), 0.0] * count, (len(turns), 1))  # 3 : 1 for "yes"
+    rewards = np.tile([0.0, np.log(3.0), np.log(3.0), 0.0], (len(turns), 1))  # 3 : 1 for "yes"
     monkeypatch.setattr(pairs, "_cross_fitted", lambda *_: rewards)
-    rows, _ = preference_rows(user, records, replace(SETTINGS, samples=2 * count))
+    rows, _ = preference_rows(user, records[:1], replace(SETTINGS, samples=4))
     yes = user.side.reply_ids(user.codec, "yes", False)
-    share = np.mean([row["chosen_ids"] == yes for row in rows])
-    assert abs(share - 0.75) < 4 * np.sqrt(0.75 * 0.25 / len(rows))
+    assert len(rows) == 2 * len(turns)
+    assert all(row["chosen_ids"] == yes for row in rows)
+    np.testing.assert_allclose([row["preference"] for row in rows], 0.75)
+
+
+def test_loss_counts_each_pair_both_ways(
+    user: CalibratedUser, records: list[DialogueRecord], tmp_path: Path
+) -> None:
+    rows, _ = preference_rows(user, records[:6], SETTINGS)
+    rows = [{**row, "preference": p} for row, p in zip(rows[:3], (0.5, 0.7, 0.99), strict=True)]
+    with quiet():
+        trainer = preference_trainer(user.language_model, rows, SETTINGS, str(tmp_path), NoiseKey((0,)))
+    with torch.no_grad():  # away from the reference, where all losses are ln 2
+        for parameter in trainer.model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    batch = trainer.data_collator(rows)
+    expected = []
+    for row in rows:
+        gain = [
+            total_log_prob(trainer.model, row["prompt_ids"], row[name])
+            - total_log_prob(trainer.ref_model, row["prompt_ids"], row[name])
+            for name in ("chosen_ids", "rejected_ids")
+        ]
+        x, p = torch.tensor(gain[0] - gain[1]), row["preference"]
+        expected.append(-p * logsigmoid(x) - (1 - p) * logsigmoid(-x))
+    with quiet(), torch.no_grad():
+        loss = trainer.compute_loss(trainer.model.eval(), batch)
+    assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-3)
+
+
+def total_log_prob(model: Any, context: list[int], reply: list[int]) -> float:
+    with torch.no_grad():
+        logits = model.eval()(input_ids=torch.tensor([context + reply])).logits[0]
+    each = torch.log_softmax(logits[len(context) - 1 : -1].double(), dim=-1)
+    return float(each.gather(1, torch.tensor(reply)[:, None]).sum())
 
 
 def test_reward_of_a_dialogue_does_not_depend_on_what_its_people_said(
@@ -106,7 +140,7 @@ def test_learning_makes_the_preferred_reply_likelier(
     context = user.side.context_ids(user.codec, turn.request)
     good, bad = (UserReply(text) for text in ("what is it?", "I have a question."))
     ids = [user.side.reply_ids(user.codec, reply.text, False) for reply in (good, bad)]
-    row = {"prompt_ids": context, "chosen_ids": ids[0], "rejected_ids": ids[1]}
+    row = {"prompt_ids": context, "chosen_ids": ids[0], "rejected_ids": ids[1], "preference": 0.9}
 
     def margin(user: CalibratedUser) -> float:
         a, b = user.log_prob([turn.request] * 2, [good, bad])

@@ -5,8 +5,8 @@ policy that maximises ``E[r] - beta KL(policy || simulator)`` is ``simulator * e
 et al. 2023, 2305.18290, equation 4). A Bayes-optimal discriminator has ``exp(r) = people / simulator``, so
 at ``beta = 1`` that policy is people's distribution itself, and a smaller beta overshoots: it prefers what
 marks people out to what people say. DPO reaches the optimum of pairs that were labelled by the Bradley-Terry
-model, so the preferred reply of a pair is drawn with probability ``sigmoid(r1 - r2)``; always taking the
-better one would act like a much larger reward.
+model, so a pair counts both ways, with ``sigmoid(r1 - r2)`` and the rest: the expectation over drawn labels
+without their noise. Always taking the better reply would act like a much larger reward.
 
 Replies are scored by discriminators that have not seen their dialogue (cross-fitting), in rounds as in
 DIAL (2512.20773): each samples from the last accepted user and trains a new discriminator against it. What

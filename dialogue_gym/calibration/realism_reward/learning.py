@@ -14,7 +14,7 @@ from dialogue_gym.simulators.calibrated import CalibratedUser
 
 def learn(
     user: CalibratedUser,
-    rows: Sequence[dict[str, list[int]]],
+    rows: Sequence[dict[str, Any]],
     folder: Path,
     settings: RewardSettings,
     key: NoiseKey,
@@ -32,7 +32,7 @@ def learn(
 
 def preference_trainer(
     language_model: Any,
-    rows: Sequence[dict[str, list[int]]],
+    rows: Sequence[dict[str, Any]],
     settings: RewardSettings,
     work: str,
     key: NoiseKey,
@@ -47,6 +47,16 @@ def preference_trainer(
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
 
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            """Each pair with its own probability that the chosen reply is preferred.
+
+            TRL's robust loss is ((1 - e) log s(x) - e log s(-x)) / (2 e - 1) for a rate e of flipped labels
+            (s: sigmoid); with e = (p - 1) / (2 p - 1) it is -p log s(x) - (1 - p) log s(-x).
+            """
+            p = inputs["preference"].clamp(min=0.5 + 1e-4)
+            self.label_smoothing = (p - 1) / (2 * p - 1)
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
     model = language_model.model
     with_adapter = hasattr(model, "peft_config")
     if with_adapter:  # PEFT loads adapters frozen; TRL then keeps a copy of it as the reference
@@ -54,6 +64,7 @@ def preference_trainer(
             parameter.requires_grad_(".default." in name)
     config = DPOConfig(
         output_dir=work,
+        loss_type=["robust"],
         beta=settings.beta,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
@@ -64,6 +75,7 @@ def preference_trainer(
         max_length=None,
         save_strategy="no",
         logging_steps=50,
+        remove_unused_columns=False,
         report_to="none",
         disable_tqdm=True,
         seed=key.bits() % 2**31,
@@ -77,5 +89,19 @@ def preference_trainer(
         ref_model=None if with_adapter else copy.deepcopy(model),
         args=config,
         train_dataset=Dataset.from_list(list(rows)),
+        data_collator=_collator(language_model.codec.pad_id),
         processing_class=language_model.codec.tokenizer,
     )
+
+
+def _collator(pad_id: int) -> Any:
+    """TRL's, which drops the columns that it does not know, with the preferences."""
+    import torch
+    from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+    padded = DataCollatorForPreference(pad_token_id=pad_id)
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**padded(rows), "preference": torch.tensor([row["preference"] for row in rows])}
+
+    return collate

@@ -26,11 +26,12 @@ _ASKED_TOGETHER = 64  # dialogues
 
 def preference_rows(
     user: CalibratedUser, records: Sequence[DialogueRecord], settings: RewardSettings, number: int = 1
-) -> tuple[list[dict[str, list[int]]], dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Pairs of the user's replies to the records' contexts, as token ids, and counts for the manifest.
 
     Returns:
-        Rows with ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``: the user side's own ids.
+        Rows with ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``, the user side's own ids, and
+        ``preference``: the Bradley-Terry probability, from 0.5, of preferring the chosen reply.
     """
     key = NoiseKey(("realism reward", settings.seed, number))
     turns = [turn for i, record in enumerate(records) for turn in user_turns(record, i)]
@@ -44,14 +45,14 @@ def preference_rows(
             pair = said[j : j + 2]
             if not _comparable(turn, *pair):
                 continue
-            place = key.child("label", turn.request.dialogue_id, turn.index, j)  # type: ignore[arg-type]
-            chosen = int(place.uniform() >= _sigmoid(scores[j] - scores[j + 1]))
+            chosen = int(scores[j + 1] > scores[j])
+            preference = _sigmoid(abs(scores[j] - scores[j + 1]))
             ids = [user.side.reply_ids(user.codec, reply.text, reply.stop) for reply in pair]
             if len(context) + max(map(len, ids)) > length:
                 long += 1
                 continue
-            names = ("prompt_ids", "chosen_ids", "rejected_ids")
-            rows.append(dict(zip(names, (context, ids[chosen], ids[1 - chosen]), strict=True)))
+            row = {"prompt_ids": context, "chosen_ids": ids[chosen], "rejected_ids": ids[1 - chosen]}
+            rows.append({**row, "preference": preference})
     return rows, {"contexts": len(turns), "pairs": len(rows), "pairs_too_long": long}
 
 
