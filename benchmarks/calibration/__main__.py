@@ -41,12 +41,14 @@ class Settings:
     """Fresh dialogues to judge by."""
     seeds: int = 3
     """Repetitions: other dialogues, another fit, other dialogues to judge by."""
+    first_seed: int = 0
+    """Where to begin counting them."""
     controls: bool = True
     """Also fit on dialogues that must not help."""
     start: Literal["naive", "tiny"] = "naive"
     """The prompted user, where fits begin: the tiny model after cooperative dialogues, or as shipped."""
     fit: FitSettings = field(
-        default_factory=lambda: FitSettings(learning_rate=5e-4, epochs=10, embedding_noise=5.0, cpu=True)
+        default_factory=lambda: FitSettings(learning_rate=3e-4, epochs=15, embedding_noise=5.0, cpu=True)
     )
     """Of every fit; the model and the seed are set here."""
     out: Path = Path("runs/calibration")
@@ -56,7 +58,7 @@ class Settings:
 def run(settings: Settings) -> dict[str, Any]:
     """All seeds; one line an arm while it goes."""
     results = []
-    for seed in range(settings.seeds):
+    for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
         held_out = HeldOut.of(_kind(settings), settings.held_out, 1000 + seed)
         prompted = _prompted(settings, seed)
         rows = {"prompted": _row(held_out, prompted)}

@@ -165,7 +165,8 @@ class _Fold:
         shared = {
             name: getattr(self.settings, name) for name in (*names, "batch_size", "evaluations", "seed")
         }
-        return FitSettings(condition=condition, micro_batch=self.settings.micro_batch, cpu=True, **shared)
+        shared |= {"micro_batch": self.settings.micro_batch, "embedding_noise": 0.0, "cpu": True}
+        return FitSettings(condition=condition, **shared)
 
     def _others(self, dialogue: Dialogue) -> list[UserTurn]:
         """For the first turns, one that another person of this fold said at such a place.

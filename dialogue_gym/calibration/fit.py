@@ -45,7 +45,7 @@ class FitSettings:
     """Train a LoRA adapter of this rank on all linear layers; 0 trains all weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Weights' precision."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     """Peak of AdamW's cosine schedule; about 1e-5 for full training of billions of parameters."""
     epochs: float = 15
     """At most so many passes over the training dialogues."""
@@ -53,7 +53,7 @@ class FitSettings:
     """Dialogues an update (per process)."""
     micro_batch: int = 0
     """Dialogues a forward pass; 0 takes all of an update's at once. Smaller saves memory."""
-    embedding_noise: float = 0.0
+    embedding_noise: float = 5.0
     """NEFTune's alpha (2310.05914): noise on the embeddings, against overfitting small logs; 0 for none."""
     held_out: float = 0.1
     """Share of the dialogues that early stopping looks at."""

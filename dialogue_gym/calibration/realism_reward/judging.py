@@ -9,6 +9,7 @@ from dialogue_gym.calibration.discriminator import Exchange, NgramDiscriminator,
 from dialogue_gym.calibration.realism.speech import Speaker, two_speakers
 from dialogue_gym.calibration.words import ngrams, words
 from dialogue_gym.logs import DialogueRecord
+from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.base import UserReply
 from dialogue_gym.simulators.calibrated import CalibratedUser
 from dialogue_gym.simulators.user_turns import UserTurn
@@ -33,26 +34,34 @@ class Standing:
 
 
 def judge(
-    user: CalibratedUser, records: Sequence[DialogueRecord], seed: int = 0
+    user: CalibratedUser, records: Sequence[DialogueRecord], seed: int = 0, draws: int = 4
 ) -> tuple[Standing, dict[str, float]]:
     """How a user stands against the users of dialogues that it has not seen, and people's own diversity.
 
-    The discriminators are new ones, and learn from these dialogues alone.
+    The discriminators are new ones, and learn from these dialogues alone. The user answers ``draws`` times
+    in each context, each time before new discriminators; figures are means, since a single draw of a few
+    dozen dialogues moves an AUC by some hundredths.
 
     Raises:
         ValueError: fewer than two dialogues.
     """
-    people, simulated, _ = two_speakers(records, user, seed=seed)
+    standings = []
+    for draw in range(draws):
+        people, simulated, _ = two_speakers(records, user, seed=NoiseKey(("judge", seed, draw)).seed())
+        standings.append([_auc(people, simulated), _nats(simulated), *_diversity(simulated).values()])
+    return Standing(*np.mean(standings, axis=0).tolist()), _diversity(people)
+
+
+def _auc(people: Speaker, simulated: Speaker) -> float:
     sides = [_exchanges(people), _exchanges(simulated)]
     groups = [turn.logged.request.dialogue_id for turn in people.turns()]
     labels = np.repeat([1, 0], len(groups))
-    auc = two_sample_auc(NgramDiscriminator(), sides[0] + sides[1], labels, groups * 2)
-    nats = [
-        -(t.log_prob.total if t.logged.stop_counts else t.log_prob.text)
-        for t in simulated.turns()
-        if t.log_prob is not None
-    ]
-    return Standing(auc, float(np.mean(nats)), **_diversity(simulated)), _diversity(people)
+    return two_sample_auc(NgramDiscriminator(), sides[0] + sides[1], labels, groups * 2)
+
+
+def _nats(simulated: Speaker) -> float:
+    scored = [(turn.logged, turn.log_prob) for turn in simulated.turns() if turn.log_prob is not None]
+    return -float(np.mean([p.total if logged.stop_counts else p.text for logged, p in scored]))
 
 
 def _exchanges(speaker: Speaker) -> list[Exchange]:
