@@ -24,9 +24,13 @@ from dialogue_gym.calibration.fit import FitSettings, fit
 from dialogue_gym.cli.arguments import explain, parse_settings
 from dialogue_gym.rollout.evaluation import estimate
 from dialogue_gym.simulators import CalibratedUser, PromptedUser, ScoringUserSimulator
+from dialogue_gym.simulators.user_side import Condition
 from dialogue_gym.tasks.base import Kind
 
-ARMS = ("calibrated", "cooperative", "other population", "shuffled")
+POPULATIONS = {"cooperative": COOPERATIVE, "other population": OTHER, "shuffled": REFERENCE}
+"""Dialogues that must not help."""
+CONDITIONS: dict[str, Condition] = {"calibrated": "brief", "told the goal": "intent", "told nothing": "none"}
+"""What the calibrated users are told."""
 
 
 @dataclass
@@ -44,7 +48,7 @@ class Settings:
     first_seed: int = 0
     """Where to begin counting them."""
     controls: bool = True
-    """Also fit on dialogues that must not help."""
+    """Also fit without the brief, and on dialogues that must not help."""
     start: Literal["naive", "tiny"] = "naive"
     """The prompted user, where fits begin: the tiny model after cooperative dialogues, or as shipped."""
     fit: FitSettings = field(
@@ -62,7 +66,7 @@ def run(settings: Settings) -> dict[str, Any]:
         held_out = HeldOut.of(_kind(settings), settings.held_out, 1000 + seed)
         prompted = _prompted(settings, seed)
         rows = {"prompted": _row(held_out, prompted)}
-        for arm in ARMS if settings.controls else ARMS[:1]:
+        for arm in (*CONDITIONS, *POPULATIONS) if settings.controls else ("calibrated",):
             rows[arm] = _row(held_out, _calibrated(settings, arm, seed))
             print(f"seed {seed} {arm:17} {_line(rows[arm], rows['prompted'])}", flush=True)
         results.append({"seed": seed, "attainable_f1": held_out.attainable_f1(), "arms": rows})
@@ -83,8 +87,7 @@ def _prompted(settings: Settings, seed: int) -> ScoringUserSimulator:
 
 def _calibrated(settings: Settings, arm: str, seed: int) -> CalibratedUser:
     start = "tiny" if settings.start == "tiny" else str(_folder(settings, "naive", seed))
-    populations = {"cooperative": COOPERATIVE, "other population": OTHER}
-    return _fitted(settings, arm, seed, start, populations.get(arm, REFERENCE))
+    return _fitted(settings, arm, seed, start, POPULATIONS.get(arm, REFERENCE))
 
 
 def _fitted(
@@ -95,7 +98,8 @@ def _fitted(
         key = seed + 500 * (arm == "naive")  # other cooperative dialogues than the control's
         records = dialogues(_kind(settings), settings.dialogues, key, population)
         records = shuffled(records, seed) if arm == "shuffled" else records
-        fit(records, folder, replace(settings.fit, model=start, seed=seed))
+        condition = CONDITIONS.get(arm, settings.fit.condition)
+        fit(records, folder, replace(settings.fit, model=start, seed=seed, condition=condition))
     return CalibratedUser(folder)
 
 

@@ -152,6 +152,7 @@ def _curve(axes: Any, drawing: Drawing) -> None:
         drawing.x, drawing.simulator, color=_SIMULATOR, marker=marker, linestyle="--", label="simulator"
     )
     axes.set_ylim(0, 1.02)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # turns and words are counted
     axes.legend(frameon=False)
 
 
