@@ -32,6 +32,7 @@ class Dialogue:
         reply_seed: keys the user's replies.
         transcript: the messages so far.
         turns_metadata: one dict for each user message.
+        max_turns: assistant messages that it may have.
         end_reason: None while it runs.
         score: None unless it ended scored.
         failure: one line about what went wrong, else "".
@@ -46,6 +47,7 @@ class Dialogue:
     reply_seed: int
     transcript: Transcript
     turns_metadata: list[dict[str, Any]]
+    max_turns: int
     end_reason: EndReason | None = None
     score: Score | None = None
     failure: str = ""
@@ -108,7 +110,7 @@ class Driver:
             transcript = dialogue.transcript
             transcript.add("assistant", text)
             dialogue.seen = len(transcript)
-            if transcript.turns < self.parts.max_turns:
+            if transcript.turns < dialogue.max_turns:
                 waiting.append(dialogue)
             else:
                 self._end(dialogue, EndReason.TURN_LIMIT)
@@ -153,7 +155,7 @@ class Driver:
 
     def turns_left(self, dialogue: Dialogue) -> int:
         """Assistant messages that the turn limit still allows."""
-        return self.parts.max_turns - dialogue.transcript.turns
+        return dialogue.max_turns - dialogue.transcript.turns
 
     def abort(self, rows: Iterable[int], reason: EndReason, detail: str) -> None:
         """End these dialogues unscored; those that are over stay as they ended."""
@@ -214,12 +216,15 @@ class Driver:
             raise ValueError(f"the task is of kind {task.kind!r}, this environment's is {parts.kind!r}")
         # copied, so that one start can serve several dialogues
         transcript = Transcript(start.messages or ())
-        if transcript.turns >= parts.max_turns:
+        max_turns = start.max_turns or parts.max_turns
+        if transcript.turns >= max_turns:
             raise ValueError(
-                f"the dialogue to start from has used {transcript.turns} turns of max_turns={parts.max_turns}"
+                f"the dialogue to start from has used {transcript.turns} turns of max_turns={max_turns}"
             )
         metadata = [dict(item) for item in start.turns_metadata]
-        dialogue = Dialogue(object(), task, start.persona, task_seed, reply_seed, transcript, metadata)
+        dialogue = Dialogue(
+            object(), task, start.persona, task_seed, reply_seed, transcript, metadata, max_turns
+        )
         if dialogue.persona is None:
             self._draw_persona(dialogue)
         return dialogue
@@ -231,7 +236,16 @@ class Driver:
             # the type alone: the source's words may tell the reference
             failure = f"no task could be drawn: {type(error).__name__}"
             logger.warning("task source: %s; this dialogue ends unscored", failure)
-            dialogue = Dialogue(object(), None, None, seeds.task_seed, seeds.reply_seed, Transcript(), [])
+            dialogue = Dialogue(
+                object(),
+                None,
+                None,
+                seeds.task_seed,
+                seeds.reply_seed,
+                Transcript(),
+                [],
+                self.parts.max_turns,
+            )
             dialogue.end_reason, dialogue.failure = EndReason.ABORTED, failure
             return dialogue
 

@@ -39,6 +39,8 @@ class DialogueEnv(Laboratory, gym.Env[Observation, str]):
     ``seed`` and the number of resets since; ``dialogue`` goes on from a ``DialogueRecord`` or a dict
     with ``messages``, ``task`` and optionally ``persona``, ``task_seed``, ``reply_seed``. A history
     that ends with the agent's message gets the user's reply during reset; an empty one, an opening.
+    ``max_turns`` gives this one dialogue a turn limit of its own: one turn more than a history has, and
+    the dialogue ends scored with the agent's next message.
 
     Args:
         kind: "math" or "document".

@@ -1,6 +1,6 @@
 """Where dialogues start: seeds, and the options of ``reset``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,6 +27,7 @@ class Start:
         task: given with a history, else drawn.
         persona: given with a history, else drawn.
         turns_metadata: one dict for each user message of the history.
+        max_turns: a turn limit of this dialogue's own, else the environment's.
     """
 
     task_seed: int | None = None
@@ -35,6 +36,7 @@ class Start:
     task: Task | None = None
     persona: Persona | None = None
     turns_metadata: tuple[dict[str, Any], ...] = ()
+    max_turns: int | None = None
 
 
 @dataclass(slots=True)
@@ -87,24 +89,26 @@ def single_start(options: Mapping[str, Any] | None) -> Start:
         ValueError: unknown option or a value that cannot be.
     """
     options = options or {}
-    check_option_names(options, ("task_seed", "reply_seed", "dialogue"))
+    check_option_names(options, ("task_seed", "reply_seed", "dialogue", "max_turns"))
     return _start(
         _seed(options.get("task_seed"), "task_seed"),
         _seed(options.get("reply_seed"), "reply_seed"),
         options.get("dialogue"),
+        _limit(options.get("max_turns"), "max_turns"),
     )
 
 
 def vector_starts(options: Mapping[str, Any] | None, rows: Iterable[int], num_envs: int) -> dict[int, Start]:
-    """One start for each of ``rows``; seeds may be one int for all or one for each row.
+    """One start for each of ``rows``; seeds and limits may be one int for all or one for each row.
 
     Raises:
         ValueError: unknown option, wrong length or a value that cannot be.
     """
     options = options or {}
-    check_option_names(options, ("task_seed", "reply_seed", "dialogue", "reset_mask"))
+    check_option_names(options, ("task_seed", "reply_seed", "dialogue", "max_turns", "reset_mask"))
     task_seeds = _per_row(options.get("task_seed"), "task_seed", num_envs)
     reply_seeds = _per_row(options.get("reply_seed"), "reply_seed", num_envs)
+    limits = _per_row(options.get("max_turns"), "max_turns", num_envs, _limit)
     dialogues = options.get("dialogue")
     if dialogues is None:
         dialogues = [None] * num_envs
@@ -113,7 +117,7 @@ def vector_starts(options: Mapping[str, Any] | None, rows: Iterable[int], num_en
             f"option 'dialogue' must be a list of {num_envs}, one dialogue or None for each row, "
             f"got {_describe(dialogues)}"
         )
-    return {row: _start(task_seeds[row], reply_seeds[row], dialogues[row]) for row in rows}
+    return {row: _start(task_seeds[row], reply_seeds[row], dialogues[row], limits[row]) for row in rows}
 
 
 def reset_rows(options: Mapping[str, Any] | None, num_envs: int) -> list[int]:
@@ -151,20 +155,22 @@ def row_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> list[in
     return [_seed(value, f"seed[{row}]") for row, value in enumerate(seed)]
 
 
-def _per_row(value: Any, name: str, num_envs: int) -> list[int | None]:
-    if value is None or isinstance(value, int | np.integer):
-        return [_seed(value, name)] * num_envs
-    if not isinstance(value, list | tuple | np.ndarray) or np.shape(value) != (num_envs,):
-        raise ValueError(f"option {name!r} must be an int or {num_envs} of them, got {_describe(value)}")
-    return [_seed(item, f"{name}[{row}]") for row, item in enumerate(value)]
-
-
 def _seed(value: Any, name: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
         raise ValueError(f"{name} must be a non-negative int, got {value!r}")
     return int(value)
+
+
+def _per_row(
+    value: Any, name: str, num_envs: int, check: Callable[[Any, str], int | None] = _seed
+) -> list[int | None]:
+    if value is None or isinstance(value, int | np.integer):
+        return [check(value, name)] * num_envs
+    if not isinstance(value, list | tuple | np.ndarray) or np.shape(value) != (num_envs,):
+        raise ValueError(f"option {name!r} must be an int or {num_envs} of them, got {_describe(value)}")
+    return [check(item, f"{name}[{row}]") for row, item in enumerate(value)]
 
 
 def _describe(value: Any) -> str:
@@ -174,9 +180,16 @@ def _describe(value: Any) -> str:
     return type(value).__name__ + size
 
 
-def _start(task_seed: int | None, reply_seed: int | None, dialogue: Any) -> Start:
+def _limit(value: Any, name: str) -> int | None:
+    limit = _seed(value, name)
+    if limit == 0:
+        raise ValueError(f"{name} must be at least 1, got 0")
+    return limit
+
+
+def _start(task_seed: int | None, reply_seed: int | None, dialogue: Any, max_turns: int | None) -> Start:
     if dialogue is None:
-        return Start(task_seed, reply_seed)
+        return Start(task_seed, reply_seed, max_turns=max_turns)
     given = _as_mapping(dialogue)
     if task_seed is None:
         task_seed = _seed(given.get("task_seed"), "the dialogue's task_seed")
@@ -193,6 +206,7 @@ def _start(task_seed: int | None, reply_seed: int | None, dialogue: Any) -> Star
         task,
         _persona(given.get("persona")),
         _metadata(given.get("turns_metadata"), len(messages.contents("user"))),
+        max_turns,
     )
 
 

@@ -41,8 +41,8 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
     changes no row; where a step begins rows anew, it ends the new dialogue of its row as ``aborted``.
     Either way the row shows ``()``, and the next step returns the end.
 
-    Options of ``reset`` are those of ``DialogueEnv``: the seeds one int for all rows or one for each,
-    ``dialogue`` a list with a dialogue or None for each; and ``reset_mask``, a boolean array.
+    Options of ``reset`` are those of ``DialogueEnv``: seeds and ``max_turns`` one int for all rows or one
+    for each, ``dialogue`` a list with a dialogue or None for each; and ``reset_mask``, a boolean array.
 
     Args:
         kind: "math" or "document".

@@ -36,6 +36,7 @@ def play(
     *,
     policy_seed: int = 0,
     starts: Sequence[Any] | None = None,
+    max_turns: Sequence[int] | None = None,
     on_dialogue: Callable[[Trajectory], None] | None = None,
 ) -> list[Trajectory]:
     """Play one dialogue for each pair of seeds, ``env.num_envs`` at a time.
@@ -53,6 +54,8 @@ def play(
         reply_seeds: as many.
         policy_seed: seeds the policy's own noise.
         starts: dialogues to go on from, or None for those that begin afresh; as many.
+        max_turns: a turn limit for each dialogue, in place of the environment's; as many. One turn more
+            than its start has lets the agent speak once; the dialogue is scored as it then stands.
         on_dialogue: called with each finished trajectory, batch by batch, for logs and progress.
 
     Returns:
@@ -65,15 +68,21 @@ def play(
         raise ValueError('play needs an environment made with autoreset_mode="Disabled"')
     if env.observe != "all":
         raise ValueError('play needs an environment made with observe="all"')
-    if len(task_seeds) != len(reply_seeds) or (starts is not None and len(starts) != len(task_seeds)):
+    if any(given is not None and len(given) != len(task_seeds) for given in (reply_seeds, starts, max_turns)):
         raise ValueError(
-            f"play got {len(task_seeds)} task seeds and {len(reply_seeds)} reply seeds (or starts)"
+            f"play got {len(task_seeds)} task seeds and {len(reply_seeds)} reply seeds (or starts, or limits)"
         )
     trajectories: list[Trajectory] = []
     for begin in range(0, len(task_seeds), env.num_envs):
         part = slice(begin, begin + env.num_envs)
         batch = _play_batch(
-            env, policy, task_seeds[part], reply_seeds[part], policy_seed, starts[part] if starts else None
+            env,
+            policy,
+            task_seeds[part],
+            reply_seeds[part],
+            policy_seed,
+            starts[part] if starts else None,
+            max_turns[part] if max_turns else None,
         )
         for trajectory in batch:
             if on_dialogue is not None:
@@ -89,6 +98,7 @@ def _play_batch(
     reply_seeds: Sequence[int],
     policy_seed: int,
     starts: Sequence[Any] | None,
+    max_turns: Sequence[int] | None,
 ) -> list[Trajectory]:
     count, spare = len(task_seeds), env.num_envs - len(task_seeds)
     options: dict[str, Any] = {
@@ -96,6 +106,8 @@ def _play_batch(
         "reply_seed": np.array([*reply_seeds, *([reply_seeds[0]] * spare)], dtype=np.int64),
     }
     options["dialogue"] = [*(starts or [None] * count), *([_SPARE] * spare)]
+    if max_turns:
+        options["max_turns"] = [*max_turns, *([env.max_turns] * spare)]
     observations, infos = env.reset(options=options)
     env.abort(range(count, env.num_envs))
     rows = [

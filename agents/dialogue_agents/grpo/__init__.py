@@ -1,5 +1,5 @@
 """GRPO on whole dialogues with a user in the loop."""
 
-from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
 
-__all__ = ["GRPOSettings"]
+__all__ = ["GRPOSettings", "LearnerSettings"]

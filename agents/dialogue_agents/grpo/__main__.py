@@ -3,30 +3,23 @@
 import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
 
 # isort: split
-import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from dialogue_agents.command import command
 from dialogue_agents.grpo.settings import GRPOSettings
-from dialogue_gym.cli.arguments import explain, parse_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print the figures; bad settings end in one line and status 2."""
-    try:
-        settings = parse_settings(GRPOSettings, "python -m dialogue_agents.grpo", arguments)
-        from dialogue_agents.grpo.run import run
+    return command(GRPOSettings, "python -m dialogue_agents.grpo", _run, arguments)
 
-        result = run(settings)
-    except (ValueError, OSError, ImportError) as error:
-        print(explain(error, "agents"), file=sys.stderr)
-        return 2
-    if os.environ.get("RANK", "0") == "0":
-        from dialogue_agents.grpo.progress import report
 
-        print(report(result))
-        print(f"policy: {settings.out / 'policy'}  figures: {settings.out / 'result.json'}")
-    return 0
+def _run(settings: GRPOSettings) -> dict[str, Any]:
+    from dialogue_agents.grpo.run import run
+
+    return run(settings)
 
 
 if __name__ == "__main__":

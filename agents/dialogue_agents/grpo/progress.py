@@ -5,7 +5,13 @@ from typing import Any
 from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import TrainerCallback
 
-SHOWN = {"reward": "reward", "dialogue/ask_rate": "asks", "dialogue/turns": "turns", "kl": "kl"}
+SHOWN = {
+    "reward": "reward",
+    "dialogue/ask_rate": "asks",
+    "dialogue/answers": "answers",
+    "dialogue/turns": "turns",
+    "kl": "kl",
+}
 """Metrics beside the bar, and their short names."""
 
 

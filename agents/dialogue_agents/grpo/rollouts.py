@@ -1,10 +1,12 @@
 """From TRL's prompts to dialogues and back: the ``rollout_func`` of a dialogue environment."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.envs.parts import build_simulator
 from dialogue_gym.language_models import Sampling
@@ -15,7 +17,7 @@ from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import UserSimulator
 
 
-def load_user(settings: GRPOSettings) -> UserSimulator:
+def load_user(settings: LearnerSettings) -> UserSimulator:
     """Who plays the user in training, once for a run: environments share it.
 
     Raises:
@@ -30,7 +32,7 @@ def load_user(settings: GRPOSettings) -> UserSimulator:
 
 
 def make_env(
-    settings: GRPOSettings, num_envs: int, split: str, user: UserSimulator | str | None = None
+    settings: LearnerSettings, num_envs: int, split: str, user: UserSimulator | str | None = None
 ) -> DialogueVectorEnv:
     """A vector environment for ``play``.
 
@@ -49,7 +51,7 @@ def make_env(
     return make_vector_env(settings.env, num_envs, simulator=user or load_user(settings), **keywords)
 
 
-def task_seed(settings: GRPOSettings, index: int) -> int:
+def task_seed(settings: LearnerSettings, index: int) -> int:
     """Seed of the ``index``-th training task; travels through TRL as the prompt's text."""
     return NoiseKey((settings.seed, "grpo", "task", index)).seed()
 
@@ -58,7 +60,7 @@ def play_groups(
     env: DialogueVectorEnv,
     policy: LanguageModelPolicy,
     seeds: Sequence[int],
-    settings: GRPOSettings,
+    settings: LearnerSettings,
     offset: int,
 ) -> list[Trajectory]:
     """One dialogue for each seed; equal neighbours form a group and differ in how user and policy roll.
@@ -125,7 +127,7 @@ def batch_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     return metrics | ({"dialogue/ask_rate": sum(gaps) / len(gaps)} if gaps else {})
 
 
-def shuffle_rewards(trajectories: Sequence[Trajectory], settings: GRPOSettings) -> None:
+def shuffle_rewards(trajectories: Sequence[Trajectory], settings: LearnerSettings) -> None:
     """Permute the rewards of each group's scored dialogues in place: the control with nothing to learn."""
     for start in range(0, len(trajectories), settings.group_size):
         group = [t for t in trajectories[start : start + settings.group_size] if t.reward is not None]
@@ -138,8 +140,96 @@ def shuffle_rewards(trajectories: Sequence[Trajectory], settings: GRPOSettings) 
             t.rewards = [*([0.0] * (len(t.rewards) - 1)), reward or 0.0]
 
 
-class DialogueRollout:
-    """TRL's ``rollout_func``: reads task seeds from the prompts and plays their dialogues.
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What one update is made of, and what it cost.
+
+    Attributes:
+        trajectories: what is trained on; groups are consecutive.
+        metrics: what TRL cannot know of them.
+        heard: user messages that were simulated for it, look-ahead included.
+        look_ahead_tokens: tokens that the policy sampled without being trained on them.
+    """
+
+    trajectories: list[Trajectory]
+    metrics: dict[str, float]
+    heard: list[str]
+    look_ahead_tokens: int = 0
+
+
+class Rollout(ABC):
+    """TRL's ``rollout_func``, but for what is played: prompts in, the columns of trajectories out.
+
+    Args:
+        settings: of the run.
+        codec: of the policy's tokenizer.
+        user: who plays the user in training; None where nobody does.
+        on_batch: called with every batch of trajectories, for logs.
+    """
+
+    def __init__(
+        self,
+        settings: LearnerSettings,
+        codec: ChatCodec,
+        user: UserSimulator | None,
+        on_batch: Callable[[list[Trajectory]], None] | None,
+    ) -> None:
+        self.settings = settings
+        self.codec = codec
+        self.user = user
+        self.on_batch = on_batch
+        self.metrics: dict[str, float] = {}
+        self._engine: TransformersModel | None = None
+
+    @abstractmethod
+    def prompt(self, index: int) -> str:
+        """What stands for the ``index``-th group in TRL's data set."""
+
+    @abstractmethod
+    def play(self, policy: LanguageModelPolicy, prompts: Sequence[str], offset: int) -> Played:
+        """One trajectory for each prompt; equal neighbours form a group.
+
+        Args:
+            policy: with the current weights.
+            prompts: each repeated ``group_size`` times.
+            offset: index of the first among those of all processes.
+        """
+
+    def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
+        """Play the prompts with the trainer's current weights."""
+        if self._engine is None:
+            self._engine = TransformersModel(trainer.accelerator.unwrap_model(trainer.model), self.codec)
+        self._engine.weights_changed()
+        sampling = Sampling(self.settings.max_tokens, self.settings.temperature)
+        policy = LanguageModelPolicy(self._engine, sampling)
+        played = self.play(policy, prompts, trainer.accelerator.process_index * len(prompts))
+        for trajectory in played.trajectories:
+            trajectory.record.extra["rollout"] = (
+                trainer.state.global_step // self.settings.updates_per_rollout
+            )
+        if self.on_batch is not None:
+            self.on_batch(played.trajectories)
+        self.metrics = played.metrics | cost(played, self.codec)
+        if self.settings.shuffle_rewards:
+            shuffle_rewards(played.trajectories, self.settings)
+        return to_trl(played.trajectories, self.codec.end_of_turn_id)
+
+    def reward(
+        self,
+        completions: Sequence[Any],
+        reward: Sequence[float | None],
+        log_metric: Callable[[str, float], None] | None = None,
+        **_: Any,
+    ) -> list[float | None]:
+        """TRL's reward function: what was earned; None (missing) for what was not scored."""
+        if log_metric is not None:
+            for name, value in self.metrics.items():
+                log_metric(name, value)
+        return list(reward)
+
+
+class DialogueRollout(Rollout):
+    """Whole dialogues with a user: prompts are task seeds.
 
     Args:
         settings: of the run.
@@ -158,43 +248,31 @@ class DialogueRollout:
         user: UserSimulator | None = None,
         on_batch: Callable[[list[Trajectory]], None] | None = None,
     ) -> None:
-        self.settings = settings
-        self.codec = codec
-        self.on_batch = on_batch
-        self.metrics: dict[str, float] = {}
+        user = user or load_user(settings)
+        super().__init__(settings, codec, user, on_batch)
         self._env = make_env(settings, settings.groups * settings.group_size, "train", user)
-        self._engine: TransformersModel | None = None
 
-    def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
-        """Play one dialogue per prompt with the trainer's current weights."""
-        if self._engine is None:
-            self._engine = TransformersModel(trainer.accelerator.unwrap_model(trainer.model), self.codec)
-        self._engine.weights_changed()
-        sampling = Sampling(self.settings.max_tokens, self.settings.temperature)
-        policy = LanguageModelPolicy(self._engine, sampling)
-        offset = trainer.accelerator.process_index * len(prompts)
+    def prompt(self, index: int) -> str:
+        """The seed of the ``index``-th training task."""
+        return str(task_seed(self.settings, index))
+
+    def play(self, policy: LanguageModelPolicy, prompts: Sequence[str], offset: int) -> Played:
+        """One dialogue for each seed."""
         seeds = [int(prompt) for prompt in prompts]
         trajectories = play_groups(self._env, policy, seeds, self.settings, offset)
-        for trajectory in trajectories:
-            trajectory.record.extra["rollout"] = (
-                trainer.state.global_step // self.settings.updates_per_rollout
-            )
-        if self.on_batch is not None:
-            self.on_batch(trajectories)
-        self.metrics = batch_metrics(trajectories)
-        if self.settings.shuffle_rewards:
-            shuffle_rewards(trajectories, self.settings)
-        return to_trl(trajectories, self.codec.end_of_turn_id)
+        return Played(trajectories, batch_metrics(trajectories), user_messages(trajectories))
 
-    def reward(
-        self,
-        completions: Sequence[Any],
-        reward: Sequence[float | None],
-        log_metric: Callable[[str, float], None] | None = None,
-        **_: Any,
-    ) -> list[float | None]:
-        """TRL's reward function: what the environment paid; None (missing) for unscored dialogues."""
-        if log_metric is not None:
-            for name, value in self.metrics.items():
-                log_metric(name, value)
-        return list(reward)
+
+def user_messages(trajectories: Sequence[Trajectory], given: int = 0) -> list[str]:
+    """What users said in these dialogues after the first ``given`` messages."""
+    return [m["content"] for t in trajectories for m in t.record.messages[given:] if m["role"] == "user"]
+
+
+def cost(played: Played, codec: ChatCodec) -> dict[str, float]:
+    """What a rollout cost, by the names of a run's budget; user tokens as the policy's tokenizer counts."""
+    return {
+        "budget/policy_tokens": sum(sum(_mask(t)) for t in played.trajectories),
+        "budget/user_calls": len(played.heard),
+        "budget/user_tokens": sum(len(codec.content_ids(text)) for text in played.heard),
+        "budget/look_ahead_tokens": played.look_ahead_tokens,
+    }

@@ -1,4 +1,4 @@
-"""One GRPO run: evaluate, train, evaluate again."""
+"""One run: evaluate, train on what a rollout plays, evaluate again."""
 
 import dialogue_gym.language_models.quiet  # noqa: F401  before TRL is imported
 
@@ -6,7 +6,6 @@ import dialogue_gym.language_models.quiet  # noqa: F401  before TRL is imported
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, P
 from trl import GRPOConfig
 
 from dialogue_agents.grpo.progress import Bar, evaluation_bar
-from dialogue_agents.grpo.rollouts import DialogueRollout, load_user, make_env, task_seed
-from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout, make_env
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
@@ -35,7 +34,7 @@ EVALUATION_BATCH = 128
 """Held-out dialogues at once."""
 
 
-def load_policy(settings: GRPOSettings) -> tuple[Any, Any]:
+def load_policy(settings: LearnerSettings) -> tuple[Any, Any]:
     """Model and tokenizer of ``settings.policy``.
 
     Raises:
@@ -52,13 +51,13 @@ def load_policy(settings: GRPOSettings) -> tuple[Any, Any]:
 
 
 def make_trainer(
-    settings: GRPOSettings,
+    settings: LearnerSettings,
     model: Any,
     tokenizer: Any,
-    rollout: DialogueRollout,
+    rollout: Rollout,
     config: GRPOConfig | None = None,
 ) -> DialogueGRPOTrainer:
-    """The trainer with its rollout, reward and tasks."""
+    """The trainer with its rollout, reward and prompts."""
     config = config or trl_config(settings)
     count = settings.steps * settings.groups * config.world_size
     trainer = DialogueGRPOTrainer(
@@ -68,7 +67,7 @@ def make_trainer(
         reward_funcs=rollout.reward,
         rollout_func=rollout,
         processing_class=tokenizer,
-        train_dataset=Dataset.from_dict({"prompt": [str(task_seed(settings, i)) for i in range(count)]}),
+        train_dataset=Dataset.from_dict({"prompt": [rollout.prompt(i) for i in range(count)]}),
         peft_config=_lora(settings),
     )
     # TRL's card speaks of a model on a hub, with links that lead nowhere
@@ -79,7 +78,7 @@ def make_trainer(
     return trainer
 
 
-def trl_config(settings: GRPOSettings) -> GRPOConfig:
+def trl_config(settings: LearnerSettings) -> GRPOConfig:
     """Our settings in TRL's words."""
     batch = settings.groups * settings.group_size
     micro = settings.micro_batch or batch
@@ -114,7 +113,7 @@ def trl_config(settings: GRPOSettings) -> GRPOConfig:
     )
 
 
-def _lora(settings: GRPOSettings) -> Any:
+def _lora(settings: LearnerSettings) -> Any:
     if not settings.lora_rank:
         return None
     from peft import LoraConfig
@@ -122,13 +121,13 @@ def _lora(settings: GRPOSettings) -> Any:
     return LoraConfig(r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear")
 
 
-def _judge(settings: GRPOSettings, user: UserSimulator | None) -> UserSimulator | str | None:
+def _judge(settings: LearnerSettings, user: UserSimulator | None) -> UserSimulator | str | None:
     """Who plays the user in evaluations: the training user where they are the same by name."""
     return user if settings.eval_simulator == settings.simulator else settings.eval_simulator
 
 
 def evaluate_model(
-    settings: GRPOSettings,
+    settings: LearnerSettings,
     model: Any,
     codec: ChatCodec,
     user: UserSimulator | None = None,
@@ -163,13 +162,24 @@ def evaluate_model(
 
 
 def run(settings: GRPOSettings) -> dict[str, Any]:
+    """GRPO on whole dialogues; see ``train``."""
+    return train(settings, lambda codec: DialogueRollout(settings, codec, on_batch=log_of_training(settings)))
+
+
+def train(settings: LearnerSettings, make_rollout: Callable[[ChatCodec], Rollout]) -> dict[str, Any]:
     """Train and evaluate; the policy ends up in ``out/policy``, the figures in ``out/result.json``.
 
     With several processes (``torchrun``) the first one prepares the folder and writes.
 
+    Args:
+        settings: of the run.
+        make_rollout: gets the codec of the policy's tokenizer and returns what is played in training.
+
     Returns:
-        "curve", the mean reward of each rollout (None where no dialogue was scored); and, where there are
-        evaluations, "before" and "after" (``Evaluation.to_dict``) and their paired "difference".
+        "curve", the mean reward of each rollout (None where nothing was scored); "budget", what training
+        cost ("updates", "policy_tokens" with loss, each counted once, "user_calls", "user_tokens",
+        "look_ahead_tokens"); and, where there are evaluations, "before" and "after"
+        (``Evaluation.to_dict``) and their paired "difference".
 
     Raises:
         FileExistsError: ``out`` holds a run and ``resume`` is off.
@@ -180,26 +190,19 @@ def run(settings: GRPOSettings) -> dict[str, Any]:
         torch.set_num_threads(1)
         config = trl_config(settings)
         model, tokenizer = load_policy(settings)
-        codec, user = ChatCodec(tokenizer), load_user(settings)
-        rollout = DialogueRollout(settings, codec, user, _dialogue_log(settings))
+        rollout = make_rollout(ChatCodec(tokenizer))
         if config.process_index == 0:
             prepare_folder(settings)
         config.distributed_state.wait_for_everyone()
         trainer = make_trainer(settings, model, tokenizer, rollout, config)
-        return _Run(settings, trainer, codec, user).result()
+        return _Run(settings, trainer, rollout).result()
 
 
 class _Run:
     """The parts of one run; ``result`` goes through its phases, leaving out what a killed run has done."""
 
-    def __init__(
-        self,
-        settings: GRPOSettings,
-        trainer: DialogueGRPOTrainer,
-        codec: ChatCodec,
-        user: UserSimulator | None,
-    ) -> None:
-        self.settings, self.trainer, self.codec, self.user = settings, trainer, codec, user
+    def __init__(self, settings: LearnerSettings, trainer: DialogueGRPOTrainer, rollout: Rollout) -> None:
+        self.settings, self.trainer, self.rollout = settings, trainer, rollout
         self.first = bool(trainer.is_world_process_zero())
         self.path = settings.out / "result.json"
 
@@ -212,6 +215,7 @@ class _Run:
         self.trainer.train(resume_from_checkpoint=last_checkpoint(self.settings.out))
         self.trainer.save_model(str(self.settings.out / "policy"))
         result["curve"] = [entry["reward"] for entry in self.trainer.state.log_history if "reward" in entry]
+        result["budget"] = self._budget()
         if self.settings.eval_dialogues:
             after = self._evaluate("after")
             result["after"] = after.to_dict()
@@ -222,14 +226,26 @@ class _Run:
     def _evaluate(self, what: str) -> Evaluation:
         """On every process the same, which costs no more time than waiting for the first would."""
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        return evaluate_model(self.settings, model, self.codec, self.user, what if self.first else None)
+        name = what if self.first else None
+        return evaluate_model(self.settings, model, self.rollout.codec, self.rollout.user, name)
+
+    def _budget(self) -> dict[str, int]:
+        """Sums over the rollouts, those before a resume included; TRL logs means over processes."""
+        state, processes = self.trainer.state, self.trainer.accelerator.num_processes
+        budget = {"updates": int(state.global_step)}
+        for entry in state.log_history:
+            for name in (name for name in entry if name.startswith("budget/")):
+                what = name.removeprefix("budget/")
+                budget[what] = budget.get(what, 0) + round(entry[name] * processes)
+        return budget
 
     def _keep(self, result: dict[str, Any]) -> None:
         if self.first:
             _write(self.path, result)
 
 
-def _dialogue_log(settings: GRPOSettings) -> Callable[[Sequence[Trajectory]], None] | None:
+def log_of_training(settings: LearnerSettings) -> Callable[[Sequence[Trajectory]], None] | None:
+    """What writes training dialogues to ``dialogues.jsonl``, where the settings want that."""
     if not settings.log_dialogues:
         return None
     return lambda trajectories: append(settings.out / "dialogues.jsonl", [t.record for t in trajectories])
@@ -247,10 +263,10 @@ def last_checkpoint(out: Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
-def prepare_folder(settings: GRPOSettings) -> None:
+def prepare_folder(settings: LearnerSettings) -> None:
     """Write ``settings.json``, or check that the run to resume has the same settings."""
     path = settings.out / "settings.json"
-    current = json.loads(json.dumps(asdict(settings), default=str))
+    current = settings.described()
     if settings.resume:
         if not path.exists():
             raise FileNotFoundError(f"nothing to resume: there is no {path}")

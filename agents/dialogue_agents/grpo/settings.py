@@ -1,9 +1,9 @@
-"""Everything that can be set in a GRPO run."""
+"""Everything that can be set in a run: what all learners share, and what GRPO on whole dialogues adds."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 _AT_LEAST = {
     **dict.fromkeys(("steps", "groups", "max_turns", "max_tokens", "updates_per_rollout", "save_steps"), 1),
@@ -11,9 +11,9 @@ _AT_LEAST = {
 }
 
 
-@dataclass
-class GRPOSettings:
-    """Settings of one run; defaults are those of the page beside this file."""
+@dataclass(kw_only=True)
+class LearnerSettings:
+    """What every learner on TRL's GRPO trainer can be told."""
 
     env: str = "MathChat-v0"
     """Environment id."""
@@ -25,7 +25,7 @@ class GRPOSettings:
     """More keywords for the environment, as a JSON object."""
     policy: str = "tiny"
     """Where training starts: "tiny" or a folder or hub name that transformers can load."""
-    out: Path = Path("runs/grpo")
+    out: Path
     """Folder for checkpoints, metrics, settings and the evaluation."""
     seed: int = 0
     """Seeds tasks, users, sampling and the trainer."""
@@ -49,8 +49,6 @@ class GRPOSettings:
     """Gradients are clipped to this norm."""
     scale_rewards: Literal["none", "group", "batch"] = "none"
     """Divide advantages by the standard deviation of "group" or "batch", or not at all ("none", Dr. GRPO)."""
-    credit: Literal["episode", "turn_return"] = "episode"
-    """"episode": one advantage per dialogue; "turn_return": return-to-go of each turn against its peers."""
     loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
     """TRL's loss: "dapo" averages over all tokens of the batch, "grpo" first over each dialogue's."""
     updates_per_rollout: int = 1
@@ -113,3 +111,28 @@ class GRPOSettings:
                 f"micro_batch must divide groups * group_size = {self.groups * self.group_size}, "
                 f"got {self.micro_batch}"
             )
+
+    @property
+    def by_turns(self) -> bool:
+        """Whether each turn has an advantage of its own."""
+        return False
+
+    def described(self) -> dict[str, Any]:
+        """What a run writes down of its settings, and what one that goes on must have in common with it."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return data
+
+
+@dataclass(kw_only=True)
+class GRPOSettings(LearnerSettings):
+    """Settings of one run; defaults are those of the page beside this file."""
+
+    out: Path = Path("runs/grpo")
+    """Folder for checkpoints, metrics, settings and the evaluation."""
+    credit: Literal["episode", "turn_return"] = "episode"
+    """"episode": one advantage per dialogue; "turn_return": return-to-go of each turn against its peers."""
+
+    @property
+    def by_turns(self) -> bool:
+        """Whether each turn has an advantage of its own."""
+        return self.credit == "turn_return"

@@ -10,7 +10,7 @@ import torch
 from trl import GRPOTrainer
 
 from dialogue_agents.grpo.credit import turn_advantages
-from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_agents.grpo.settings import LearnerSettings
 
 
 class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -25,7 +25,7 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         **keywords: as ``GRPOTrainer``.
     """
 
-    def __init__(self, settings: GRPOSettings, **keywords: Any) -> None:
+    def __init__(self, settings: LearnerSettings, **keywords: Any) -> None:
         self.settings = settings
         super().__init__(**keywords)
 
@@ -33,7 +33,7 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         behaviour = output.pop("sampling_per_token_logps")
         output["old_per_token_logps"] = behaviour
-        if self.settings.credit == "turn_return":
+        if self.settings.by_turns:
             advantages = turn_advantages(inputs, self.num_generations, self.settings.scale_rewards != "none")
             output["advantages"] = _padded(advantages, behaviour)
         return output

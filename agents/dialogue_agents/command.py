@@ -1,0 +1,36 @@
+"""The command line of a learner: settings in, a run, its figures out."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from dialogue_agents.grpo.settings import LearnerSettings
+from dialogue_gym.cli.arguments import explain, parse_settings
+
+S = TypeVar("S", bound=LearnerSettings)
+
+
+def command(
+    kind: type[S], program: str, run: Callable[[S], dict[str, Any]], arguments: Sequence[str] | None
+) -> int:
+    """Run, print the figures; bad settings end in one line and status 2.
+
+    Args:
+        kind: the settings of the learner.
+        program: what the help calls the program.
+        run: trains and returns what ``grpo.run.train`` does; imports torch only when it is called.
+        arguments: of the command line, the process's own if None.
+    """
+    try:
+        settings = parse_settings(kind, program, arguments)
+        result = run(settings)
+    except (ValueError, OSError, ImportError) as error:
+        print(explain(error, "agents"), file=sys.stderr)
+        return 2
+    if os.environ.get("RANK", "0") == "0":
+        from dialogue_agents.grpo.progress import report
+
+        print(report(result))
+        print(f"policy: {settings.out / 'policy'}  figures: {settings.out / 'result.json'}")
+    return 0
