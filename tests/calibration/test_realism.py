@@ -34,13 +34,15 @@ DISTANCES = (
 )
 
 
-def played(count: int, reply_seed: int, population: dict[str, Any] | None = ONE) -> list[DialogueRecord]:
+def played(
+    count: int, reply_seed: int, population: dict[str, Any] | None = ONE, user: Any = None
+) -> list[DialogueRecord]:
     env = gym.make_vec(
         "dialogue_gym:MathChat-v0",
         num_envs=64,
         split="test",
         autoreset_mode="Disabled",
-        simulator={"name": "scripted", "population": population},
+        simulator=user or {"name": "scripted", "population": population},
     ).unwrapped
     assert isinstance(env, DialogueVectorEnv)
     seeds = range(count)
@@ -200,6 +202,60 @@ def test_silent_ends_are_no_empty_turns(records: list[DialogueRecord]) -> None:
     assert measured(mute, "empty_turns") == 1.0
 
 
+class Leaves(Puppet):
+    """The scripted user, but for a hazard of leaving without a word in reply to the agent."""
+
+    def __init__(self, hazard: float) -> None:
+        self.hazard, self.scripted = hazard, ScriptedUser(ONE)
+        super().__init__(self._speak)
+
+    def _speak(self, request: UserRequest) -> UserReply:
+        if request.conversation and request.key.child("leaves").uniform() < self.hazard:
+            return UserReply("", stop=True)
+        return self.scripted.reply([request])[0]
+
+    def draw_persona(self, kind: Any, key: NoiseKey) -> Persona:
+        return self.scripted.draw_persona(kind, key)
+
+
+SAID = ("dialogue_acts", "words_per_turn", "classifier_auc", "d1_style", "d2_disclosure", "d3_clarification",
+        "facts_by_turn", "brief_words_by_turn", "mattr", "vocabulary")  # fmt: skip
+
+
+def test_users_who_leave_without_a_word_are_not_told_from_themselves() -> None:
+    silent = played(80, 1000, user=Leaves(0.15))
+    assert 0.2 < sum(not r.messages[-1]["content"] for r in silent) / len(silent) < 0.8
+    realism = measure_realism(silent, Leaves(0.15), resamples=100)
+    for name in SAID:
+        assert realism[name].verdict == "within", name
+    assert measured(realism, "classifier_auc") == pytest.approx(0.5, abs=0.05)
+    acts = realism["dialogue_acts"].people
+    assert acts is not None
+    assert measured(realism, "dialogue_acts") == pytest.approx(acts.value, abs=0.02)
+    assert realism.turns_in_words < realism.turns
+    assert f"{realism.turns_in_words} of them with words" in realism.table()
+
+
+def test_leaving_without_a_word_is_judged_by_the_fit_alone(
+    records: list[DialogueRecord], scripted: Realism
+) -> None:
+    realism = measure_realism(records, Leaves(0.5), resamples=50)
+    assert measured(realism, "stop_precision") < measured(scripted, "stop_precision") - 0.05
+    assert measured(realism, "empty_turns") == 0.0
+    for name in SAID:
+        assert realism[name].verdict == "within", name
+
+
+def test_those_who_always_leave_cannot_be_compared(records: list[DialogueRecord]) -> None:
+    realism = measure_realism(records, Puppet(lambda _: UserReply("", stop=True)), resamples=20)
+    assert realism.turns_in_words == 0
+    for name in SAID:
+        assert realism[name].verdict == "", name
+        assert realism[name].why_not, name
+    json.dumps(realism.to_dict(), allow_nan=False)
+    assert realism.to_html()
+
+
 def test_empty_and_repeated_turns_are_counted(records: list[DialogueRecord]) -> None:
     def again(request: UserRequest) -> UserReply:
         return UserReply(request.conversation[0]["content"] if request.conversation else "hello")
@@ -323,7 +379,8 @@ def test_dialogues_with_nothing_in_them_do_not_crash() -> None:
         [{}], None, None, {},
     )  # fmt: skip
     realism = measure_realism([empty] * 20, Puppet(lambda _: UserReply("")), resamples=20)
-    assert realism["words_per_turn"].why_not == "the log's users say nothing"
+    for name in ("words_per_turn", "classifier_auc"):
+        assert "no turn in which the log's user speaks" in realism[name].why_not
     json.dumps(realism.to_dict(), allow_nan=False)
     assert realism.to_html()
 

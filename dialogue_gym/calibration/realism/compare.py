@@ -91,6 +91,8 @@ class Realism:
         reference: who the log's users are, by name, and the number of their dialogues.
         dialogues: that were compared.
         turns: that were compared.
+        turns_in_words: those of them that count for what is said: where the log's user said something, and
+            the simulator did not leave without a word.
         failures: contexts in which the simulator gave no reply.
         figures: one for each of ``METRICS``, in that order.
         drawings: curves and histograms for plots.
@@ -101,6 +103,7 @@ class Realism:
     reference: dict[str, int]
     dialogues: int
     turns: int
+    turns_in_words: int
     failures: Failures
     figures: tuple[Figure, ...]
     drawings: tuple[Drawing, ...]
@@ -149,6 +152,7 @@ class Realism:
             "reference": self.reference,
             "dialogues": self.dialogues,
             "turns": self.turns,
+            "turns_in_words": self.turns_in_words,
             "failures": {"count": self.failures.count, "first": self.failures.first},
             "settings": self.settings,
             "within": list(self.within),
@@ -206,6 +210,7 @@ def measure_realism(
         dict(names),
         len(people.dialogues),
         sum(1 for _ in people.turns()),
+        sum(turn.in_words for turn in people.turns()),
         failures,
         tuple(figures),
         drawings(people, simulated),

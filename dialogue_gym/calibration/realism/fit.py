@@ -27,12 +27,13 @@ def _nats(turn: SpokenTurn) -> tuple[float, float]:
 
 
 def _text_nats(turn: SpokenTurn) -> tuple[float, float]:
-    """Nats of the logged text, its characters."""
+    """Nats of the logged text, its characters; those who leave without a word count for neither."""
     assert turn.log_prob is not None
-    return -turn.log_prob.text, float(len(turn.logged.reply.text))
+    text = turn.logged.reply.text
+    return (-turn.log_prob.text, float(len(text))) if text.strip() else (0.0, 0.0)
 
 
-def _likelihood(of_turn: Callable[[SpokenTurn], tuple[float, float]], only_in_words: bool) -> Measure:
+def _likelihood(of_turn: Callable[[SpokenTurn], tuple[float, float]]) -> Measure:
     def measure(a: Speaker, b: Speaker, plan: Plan) -> Floats:
         if a.logged:
             raise NotAvailable("people's own likelihood is not known")
@@ -44,7 +45,7 @@ def _likelihood(of_turn: Callable[[SpokenTurn], tuple[float, float]], only_in_wo
             )
         if impossible := sum(of_turn(turn)[0] == inf for turn in a.turns()):
             raise NotAvailable(f"{impossible} of {count} logged turns are impossible for the simulator")
-        totals = weighted(dialogue_sums(a, of_turn, only_in_words))
+        totals = weighted(dialogue_sums(a, of_turn, only_in_words=False))
         return plan.whole(lambda w, _: ratio(totals(w)[:, 0], totals(w)[:, 1]))
 
     return measure
@@ -124,10 +125,10 @@ _SOFT = (
 _FIT = "held-out negative log-likelihood of user turns (UserLM, 2510.06552)"
 UNIT = (0.0, 1.0)
 METRICS = (
-    Metric("nats_per_turn", "fit", "lower", "nats", "turns", _FIT, _likelihood(_nats, False)),
+    Metric("nats_per_turn", "fit", "lower", "nats", "turns", _FIT, _likelihood(_nats)),
     Metric(
         "nats_per_character", "fit", "lower", "nats", "turns",
-        _FIT + ", by characters of text: comparable across tokenizers", _likelihood(_text_nats, True),
+        _FIT + ", by characters of text: comparable across tokenizers", _likelihood(_text_nats),
     ),
     Metric("stop_precision", "fit", "higher", "share", "turns", _SOFT, _stops(_precision), UNIT),
     Metric("stop_recall", "fit", "higher", "share", "turns", _SOFT, _stops(_recall), UNIT),

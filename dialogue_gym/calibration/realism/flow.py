@@ -5,6 +5,7 @@ import numpy as np
 from dialogue_gym.calibration.discriminator import NgramDiscriminator, held_out_logits, weighted_auc
 from dialogue_gym.calibration.realism.acts import ACTS, act, breaks_role
 from dialogue_gym.calibration.realism.measures import (
+    NOTHING_SAID,
     Metric,
     NotAvailable,
     dialogue_sums,
@@ -55,7 +56,7 @@ def _classifier_auc(a: Speaker, b: Speaker, plan: Plan) -> Floats:
     ]
     both = turns[0] + turns[1]
     if not both:
-        raise NotAvailable("the log's users say nothing")
+        raise NotAvailable(NOTHING_SAID)
     discriminator = NgramDiscriminator()
     features = discriminator.features([(turn.logged.request, turn.reply) for _, _, turn in both])
     sides, owners = np.array([s for s, _, _ in both]), np.array([i for _, i, _ in both])
@@ -63,7 +64,7 @@ def _classifier_auc(a: Speaker, b: Speaker, plan: Plan) -> Floats:
     for first, second in zip(plan.first[::2][:CLASSIFIER_SPLITS], plan.second[::2], strict=False):
         rows = np.flatnonzero(np.where(sides == 0, first[owners], second[owners]))
         if len(set(sides[rows])) < 2 or min(len(set(owners[rows][sides[rows] == s])) for s in (0, 1)) < 3:
-            raise NotAvailable("too few dialogues in which users say something")
+            raise NotAvailable("too few dialogues in which both say something")
         logits = held_out_logits(discriminator, features[rows], sides[rows], owners[rows])
         figures.append(weighted_auc(logits, sides[rows], plan.weights[:, owners[rows]]))
     table = np.array(figures).T

@@ -16,6 +16,8 @@ from dialogue_gym.calibration.realism.resampling import Better, Evaluator, Float
 from dialogue_gym.calibration.realism.speech import Speaker, SpokenDialogue, SpokenTurn
 from dialogue_gym.calibration.realism.validity import KEPT
 
+NOTHING_SAID = "there is no turn in which the log's user speaks and the simulator does not just leave"
+
 Measure: TypeAlias = Callable[[Any, Any, Plan], Floats]
 """From two sides (speakers, or dialogues that ran freely) and a plan to (1 + resamples, splits) figures."""
 
@@ -68,7 +70,11 @@ def dialogue_sums(
     of_turn: Callable[[SpokenTurn], Floats | tuple[float, float]],
     only_in_words: bool = True,
 ) -> Floats:
-    """(dialogues, ...): the sum over each dialogue's turns of what ``of_turn`` gives."""
+    """(dialogues, ...): the sum over each dialogue's turns of what ``of_turn`` gives.
+
+    Raises:
+        NotAvailable: there is no such turn.
+    """
     rows = [
         [
             np.asarray(of_turn(turn), dtype=np.float64)
@@ -79,7 +85,7 @@ def dialogue_sums(
     ]
     shape = next((np.shape(row[0]) for row in rows if row), None)
     if shape is None:
-        raise NotAvailable("the log's users say nothing")
+        raise NotAvailable(NOTHING_SAID)
     return np.array([np.sum(row, axis=0) if row else np.zeros(shape) for row in rows], dtype=np.float64)
 
 

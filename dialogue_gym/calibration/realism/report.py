@@ -16,6 +16,9 @@ _NOTES = (
     "Simulator: how far its turns are from those of the log's users, in the same contexts. People against "
     "people: the same figure between the users of one half of the dialogues and those of the other half, "
     "averaged over random halves of equal size. Rates (roles) are the speaker's own.",
+    "With words: where the log's user said something and the simulator did not leave without a word. What is "
+    "said is compared there, on both sides; when users leave is judged by the fit. A simulator that leaves "
+    "almost everywhere has few such turns, and its figures say little.",
     "Verdict: within when the data cannot tell the simulator from people by this figure (the interval of the "
     "difference, over the same halves and resamples, reaches the good side of 0). One figure in forty falls "
     "outside by chance.",
@@ -70,7 +73,8 @@ def _about(realism: Realism) -> str:
     inside, judged = realism.within
     return (
         f"{_name(realism.simulator)} against the users of {realism.dialogues} dialogues ({users}), "
-        f"{realism.turns} user turns: {inside} of {judged} figures within people's spread."
+        f"{realism.turns} user turns, {realism.turns_in_words} of them with words: "
+        f"{inside} of {judged} figures within people's spread."
     )
 
 

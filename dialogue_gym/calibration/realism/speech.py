@@ -28,17 +28,16 @@ class SpokenTurn:
         log_prob: of the *logged* reply under this speaker; None where the speaker does not know it. Of a
             scripted population: whoever of it is speaking, given the dialogue so far.
         hazard: the speaker's probability of stopping here; None where it is not known apart from the text.
+        in_words: whether this context counts for what is said, rather than for when users leave: the user of
+            the log said something, and the simulator did not leave without a word. It is the same for both
+            speakers, so that both, and people against people, are compared in the same contexts.
     """
 
     logged: UserTurn
     reply: UserReply
     log_prob: ReplyLogProb | None = None
     hazard: float | None = None
-
-    @property
-    def in_words(self) -> bool:
-        """Whether the user of the log said something here; only such contexts count for style."""
-        return bool(self.logged.reply.text.strip())
+    in_words: bool = True
 
     @property
     def text(self) -> str:
@@ -124,16 +123,23 @@ def two_speakers(
         answers = _ask(simulator, [turns for _, turns in part], seed)
         for (begins, _), spoken in zip(part, answers, strict=True):
             errors += [turn.reply.error for turn in spoken if turn.reply.error is not None]
-            kept = tuple(turn for turn in spoken if turn.reply.error is None)
+            kept = tuple(_in_words(turn) for turn in spoken if turn.reply.error is None)
             if kept:
                 simulated.append(SpokenDialogue(kept, begins))
-                people.append(
-                    SpokenDialogue(tuple(SpokenTurn(t.logged, t.logged.reply) for t in kept), begins)
-                )
+                people.append(SpokenDialogue(tuple(_by_people(turn) for turn in kept), begins))
     if not people:
         raise ValueError(f"the simulator failed in all {len(errors)} contexts; the first error: {errors[0]}")
     failures = Failures(len(errors), errors[0] if errors else "")
     return Speaker(tuple(people), logged=True), Speaker(tuple(simulated), logged=False), failures
+
+
+def _in_words(turn: SpokenTurn) -> SpokenTurn:
+    left = turn.reply.stop and not turn.text.strip()
+    return replace(turn, in_words=bool(turn.logged.reply.text.strip()) and not left)
+
+
+def _by_people(turn: SpokenTurn) -> SpokenTurn:
+    return SpokenTurn(turn.logged, turn.logged.reply, in_words=turn.in_words)
 
 
 def _ask(
