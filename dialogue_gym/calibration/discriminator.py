@@ -8,6 +8,7 @@ test, Lopez-Paz & Oquab 2017). One that was trained against must never judge.
 
 import re
 from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
@@ -18,6 +19,7 @@ from dialogue_gym.calibration.words import content_words, ngrams, words
 from dialogue_gym.dialogue import Message
 from dialogue_gym.simulators.base import UserReply, UserRequest
 from dialogue_gym.simulators.prompted import user_view
+from dialogue_gym.simulators.user_turns import UserTurn
 
 Floats: TypeAlias = NDArray[np.float64]
 Exchange: TypeAlias = tuple[UserRequest, UserReply]
@@ -26,6 +28,11 @@ Exchange: TypeAlias = tuple[UserRequest, UserReply]
 FOLDS = 5
 _CONTEXT_WORDS = 30
 _LISTEN = re.compile(r"\?|\d")
+
+
+def shown(turn: UserTurn, reply: UserReply) -> UserReply:
+    """The reply as discriminators see it: they must not learn that excerpts never show an end."""
+    return reply if turn.stop_counts else replace(reply, stop=False)
 
 
 class Discriminator(Protocol):

@@ -188,6 +188,23 @@ def test_excerpts_take_no_part_in_openings_and_stops(records: list[DialogueRecor
     assert realism["words_per_turn"].verdict == "within"
 
 
+def test_stops_in_excerpts_tell_a_classifier_nothing(records: list[DialogueRecord]) -> None:
+    cut = [
+        replace(r, messages=r.messages[:-2], turns_metadata=r.turns_metadata[:-2], end_reason=None)
+        for r in records
+        if len(r.messages) > 4
+    ]
+    excerpts = [replace(r, extra={"censored": ["end"]}) for r in cut]
+    parrot = Parrot(cut)
+    hasty = Puppet(lambda request: replace(parrot.speak(request), stop=True))
+    whole, excerpt, same = (
+        measured(measure_realism(log, user, resamples=20), "classifier_auc")
+        for log, user in ((cut, hasty), (excerpts, hasty), (excerpts, parrot))
+    )
+    assert whole > 0.95
+    assert excerpt == same
+
+
 def test_silent_ends_are_no_empty_turns(records: list[DialogueRecord]) -> None:
     silent = [
         replace(r, messages=r.messages[:-1], turns_metadata=r.turns_metadata[:-1])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dialogue_gym.calibration.discriminator import NgramDiscriminator, held_out_logits, weighted_auc
+from dialogue_gym.calibration.discriminator import NgramDiscriminator, held_out_logits, shown, weighted_auc
 from dialogue_gym.calibration.realism.acts import ACTS, act, breaks_role
 from dialogue_gym.calibration.realism.measures import (
     NOTHING_SAID,
@@ -58,7 +58,8 @@ def _classifier_auc(a: Speaker, b: Speaker, plan: Plan) -> Floats:
     if not both:
         raise NotAvailable(NOTHING_SAID)
     discriminator = NgramDiscriminator()
-    features = discriminator.features([(turn.logged.request, turn.reply) for _, _, turn in both])
+    seen = [(turn.logged.request, shown(turn.logged, turn.reply)) for _, _, turn in both]
+    features = discriminator.features(seen)
     sides, owners = np.array([s for s, _, _ in both]), np.array([i for _, i, _ in both])
     figures = []
     for first, second in zip(plan.first[::2][:CLASSIFIER_SPLITS], plan.second[::2], strict=False):

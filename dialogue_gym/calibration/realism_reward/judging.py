@@ -1,18 +1,18 @@
 """How a user stands against people, by fresh discriminators on dialogues that nothing has learned from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from dialogue_gym.calibration.discriminator import Exchange, NgramDiscriminator, two_sample_auc
+from dialogue_gym.calibration.discriminator import Exchange, NgramDiscriminator, shown, two_sample_auc
 from dialogue_gym.calibration.realism.speech import Speaker, two_speakers
 from dialogue_gym.calibration.words import ngrams, words
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.simulators.base import UserReply
 from dialogue_gym.simulators.calibrated import CalibratedUser
-from dialogue_gym.simulators.user_turns import UserTurn
+
+__all__ = ["Standing", "judge", "shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,6 @@ def _nats(simulated: Speaker) -> float:
 
 def _exchanges(speaker: Speaker) -> list[Exchange]:
     return [(turn.logged.request, shown(turn.logged, turn.reply)) for turn in speaker.turns()]
-
-
-def shown(turn: UserTurn, reply: UserReply) -> UserReply:
-    """The reply as discriminators see it: they must not learn that excerpts never show an end."""
-    return reply if turn.stop_counts else replace(reply, stop=False)
 
 
 def _diversity(speaker: Speaker) -> dict[str, float]:
