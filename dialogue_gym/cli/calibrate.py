@@ -1,11 +1,11 @@
 """``dialogue-gym calibrate``: fit a user simulator to the users of logs."""
 
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dialogue_gym.calibration.fit import FitSettings, fit
-from dialogue_gym.logs import DialogueRecord, import_dialogues
+from dialogue_gym.cli.reading import read_dialogues
+from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.simulators.user_turns import by_people
 
 
@@ -58,7 +58,5 @@ def run(settings: CalibrateSettings) -> int:
 
 
 def _read(settings: CalibrateSettings) -> list[DialogueRecord]:
-    imported = import_dialogues(settings.logs, strict=settings.strict)
-    if imported.report.dropped:
-        print(imported.report.table(), file=sys.stderr)
-    return [record for record in imported.records if not settings.only_people or by_people(record)]
+    records = read_dialogues(settings.logs, strict=settings.strict)
+    return [record for record in records if not settings.only_people or by_people(record)]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dialogue_gym.calibration.realism import Realism, measure_realism
 from dialogue_gym.cli.arguments import json_object
-from dialogue_gym.logs import DialogueRecord, import_dialogues
+from dialogue_gym.cli.reading import read_dialogues
+from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import load_policy, make_vector_env, play
 from dialogue_gym.simulators import UserSimulator, simulators
 from dialogue_gym.simulators.user_turns import kind_of
@@ -87,10 +88,11 @@ def run(settings: RealismSettings) -> int:
         ValueError: a log without user turns, a bad name or option.
         ImportError: an extra is missing.
     """
-    records = _read(settings.logs, settings.strict)
+    records = read_dialogues(settings.logs, strict=settings.strict)
     simulator = _simulator(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
-    free = _read(settings.dialogues, settings.strict) if settings.dialogues else []
+    # in any language: a simulator that speaks another than people do must not be spared its dialogues
+    free = read_dialogues(settings.dialogues, strict=settings.strict, languages="any")
     if settings.policy is not None:
         free = _play(settings, records, simulator)
     realism = _measure(settings, records, simulator, free)
@@ -101,13 +103,6 @@ def run(settings: RealismSettings) -> int:
     print(realism.table())
     print(f"{settings.out / 'realism.html'}")
     return 0
-
-
-def _read(files: Sequence[Path], strict: bool) -> list[DialogueRecord]:
-    imported = import_dialogues(files, strict=strict, languages="any")
-    if imported.report.dropped:
-        print(imported.report.table())
-    return imported.records
 
 
 def _simulator(settings: RealismSettings) -> UserSimulator:

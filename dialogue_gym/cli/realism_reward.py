@@ -1,6 +1,5 @@
 """``dialogue-gym realism-reward``: improve a calibrated user against a discriminator."""
 
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,8 @@ from typing import Annotated
 import tyro  # noqa: TID253  the command is opened by tyro alone
 
 from dialogue_gym.calibration.realism_reward import RewardSettings, improve
-from dialogue_gym.logs import DialogueRecord, import_dialogues
+from dialogue_gym.cli.reading import read_dialogues
+from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.simulators.user_turns import by_people
 
 
@@ -56,7 +56,5 @@ def run(settings: RealismRewardSettings) -> int:
 
 
 def _read(settings: RealismRewardSettings) -> list[DialogueRecord]:
-    imported = import_dialogues(settings.logs, strict=settings.strict)
-    if imported.report.dropped:
-        print(imported.report.table(), file=sys.stderr)
-    return [record for record in imported.records if not settings.only_people or by_people(record)]
+    records = read_dialogues(settings.logs, strict=settings.strict)
+    return [record for record in records if not settings.only_people or by_people(record)]
