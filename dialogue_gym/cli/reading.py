@@ -1,11 +1,14 @@
-"""Logs as commands read them: what is left out is named."""
+"""Logs as commands read them: what is left out is named, and what can be done about it."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from dialogue_gym.logs import DialogueRecord, import_dialogues
+
+_OPTION_OF_IMPORT = re.compile(r"--(?:env|format)\b")
 
 
 def read_dialogues(
@@ -22,7 +25,20 @@ def read_dialogues(
         OSError: a file is missing.
         ValueError: a file that cannot be read as a whole, or a bad row if ``strict``.
     """
-    imported = import_dialogues(files, strict=strict, languages=languages)
+    try:
+        imported = import_dialogues(files, strict=strict, languages=languages)
+    except ValueError as error:
+        raise ValueError("; ".join([str(error), *_advice([str(error)])])) from None
     if imported.report.dropped:
-        print(imported.report.table(), file=sys.stderr)
+        rows = [row for rows in imported.report.dropped.values() for row in rows]
+        print(imported.report.table(), *_advice(rows), sep="\n", file=sys.stderr)
     return imported.records
+
+
+def _advice(messages: Sequence[str]) -> list[str]:
+    """What to do where messages name options that only the import has; nothing else."""
+    named = sorted({option for text in messages for option in _OPTION_OF_IMPORT.findall(text)})
+    return [
+        f"{option} is an option of dialogue-gym import FILE --out LOG: give the log that it writes"
+        for option in named
+    ]

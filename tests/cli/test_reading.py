@@ -1,4 +1,4 @@
-"""Logs that commands read: what is left out is named."""
+"""Logs that commands read: what is left out is named, with advice that can be followed."""
 
 import json
 from collections.abc import Callable
@@ -49,3 +49,27 @@ def test_realism_goes_on_without_users_of_another_language(command: Command, tmp
     done = command(*reading("realism", log, tmp_path), "--resamples", 20)
     assert done.status == 0
     assert "against the users of 5 dialogues" in done.out
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_advice_names_the_command_that_has_the_option(command: Command, tmp_path: Path, name: str) -> None:
+    log = rows(tmp_path / "chats.jsonl", ENGLISH)
+    advice = "--env is an option of dialogue-gym import FILE --out LOG: give the log that it writes"
+    error = command(*reading(name, log, tmp_path), "--strict").error
+    assert "name the environment (--env)" in error
+    assert error.endswith(f"; {advice}")
+    done = command(*reading(name, log, tmp_path))
+    assert f"\n{advice}\n" in done.err
+    assert advice not in command("import", log, "--out", tmp_path / "log.jsonl", "--strict").err
+
+
+def test_the_advice_can_be_followed(command: Command, tmp_path: Path) -> None:
+    chats, log = rows(tmp_path / "chats.jsonl", ENGLISH), tmp_path / "log.jsonl"
+    assert command("import", chats, "--env", "MathChat-v0", "--whole", "--out", log).status == 0
+    assert command(*reading("realism", log, tmp_path), "--resamples", 20).status == 0
+
+
+def test_a_form_that_nobody_knows_is_for_the_import_as_well(command: Command, tmp_path: Path) -> None:
+    log = tmp_path / "odd.jsonl"
+    log.write_text('{"odd": 1}\n')
+    assert "--format is an option of dialogue-gym import" in command(*reading("calibrate", log, tmp_path)).err
