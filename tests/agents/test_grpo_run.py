@@ -69,6 +69,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     result = run(replace(killed, resume=True))
     assert result["curve"] == expected["curve"]
     assert len(result["curve"]) == 4
+    assert result["budget"] == expected["budget"]
+    assert result["budget"]["updates"] == 4 * updates
     assert same(weights(killed.out / "policy"), weights(whole.out / "policy"))
     assert same(optimizer(killed, 4 * updates), optimizer(whole, 4 * updates))
 
@@ -118,9 +120,15 @@ def test_evaluations_before_and_after_are_paired(make_settings: Any, capsys: Any
 
 def test_dialogues_are_logged_with_their_rollout(make_settings: Any) -> None:
     settings = make_settings(log_dialogues=True, updates_per_rollout=2)
-    run(settings)
+    budget = run(settings)["budget"]
     records = list(read_log(settings.out / "dialogues.jsonl"))
     assert [r.extra["rollout"] for r in records] == [0] * 8 + [1] * 8
+    heard = [m["content"] for r in records for m in r.messages if m["role"] == "user"]
+    # a token a character
+    assert (budget["user_calls"], budget["user_tokens"]) == (len(heard), sum(map(len, heard)))
+    said = [m for r in records if r.reward is not None for m in r.messages if m["role"] == "assistant"]
+    assert len(said) <= budget["policy_tokens"] <= settings.max_tokens * len(said)
+    assert (budget["updates"], budget["look_ahead_tokens"]) == (4, 0)
 
 
 def test_shuffled_rewards_keep_the_curve_and_change_the_weights(make_settings: Any) -> None:
@@ -192,14 +200,15 @@ def test_two_processes_make_the_update_of_one(
     subprocess.run([sys.executable, *launch, *arguments], check=True, timeout=120)
     assert (two / "rank0").read_text() == (two / "rank1").read_text()
     settings = make_settings("one", groups=2, eval_dialogues=4, log_dialogues=True)
-    expected = run(settings)["curve"]
+    expected = run(settings)
     one = settings.out
     seeds = [
         sorted((r.task_seed, r.reply_seed) for r in read_log(out / "dialogues.jsonl")) for out in (one, two)
     ]
     assert seeds[0] == seeds[1]
-    curve = json.loads((two / "result.json").read_text())["curve"]
-    assert curve == pytest.approx(expected, abs=1e-6)
+    result = json.loads((two / "result.json").read_text())
+    assert result["curve"] == pytest.approx(expected["curve"], abs=1e-6)
+    assert result["budget"] == expected["budget"]
     start, left, right = weights(policy_folder), weights(one / "policy"), weights(two / "policy")
     moved = max(float((left[k] - start[k]).abs().max()) for k in start)
     apart = max(float((left[k] - right[k]).abs().max()) for k in start)

@@ -75,6 +75,8 @@ def test_pinned_seeds_hold_for_one_reset():
         ({"task_seed": -1}, "task_seed must be a non-negative int, got -1"),
         ({"reply_seed": 1.5}, "reply_seed must be a non-negative int"),
         ({"reset_mask": np.array([True])}, "no option 'reset_mask'"),
+        ({"max_turns": 0}, "max_turns must be at least 1, got 0"),
+        ({"max_turns": True}, "max_turns must be a non-negative int, got True"),
         ({"dialogue": 3}, "DialogueRecord or a dict, got int"),
         ({"dialogue": {"message": []}}, "no field 'message': did you mean 'messages'"),
         ({"dialogue": {"messages": []}}, "needs its 'task'"),
@@ -112,6 +114,7 @@ def test_bad_options_are_one_clear_line(options, message):
         (None, {"reset_mask": np.array([True])}, "boolean array of shape"),
         (None, {"reset_mask": np.zeros(3, bool)}, "selects no row"),
         (None, {"task_seed": [1, 2]}, "an int or 3 of them, got list of 2"),
+        (None, {"max_turns": [1, 2, 0]}, r"max_turns\[2\] must be at least 1"),
         (None, {"reply_seed": [1, 2, -3]}, r"reply_seed\[2\] must be a non-negative int"),
         (None, {"dialogue": {"messages": []}}, "list of 3"),
         (None, {"reset_masks": 1}, "did you mean 'reset_mask'"),
@@ -189,6 +192,26 @@ def test_a_history_that_used_all_turns():
     source.step("x")
     with pytest.raises(ValueError, match="used 2 turns of max_turns=2"):
         env(max_turns=2).reset(options={"dialogue": source.record()})
+
+
+def test_a_dialogue_may_have_a_turn_limit_of_its_own():
+    source = env(max_turns=5)
+    source.simulator.stop = 0.0
+    source.reset(seed=8)
+    source.step("x")
+    rows = vector(max_turns=2)
+    rows.simulator.stop = 0.0
+    dialogues = [source.record(), source.record(), None]
+    _, infos = rows.reset(seed=1, options={"dialogue": dialogues, "max_turns": [2, 4, 1]})
+    assert infos["turns_left"].tolist() == [1, 3, 1]
+    _, rewards, terminated, truncated, infos = rows.step(["y"] * 3)
+    assert terminated.tolist() == [True, False, True]
+    assert not truncated.any()
+    ended = rows.record(0)
+    assert ended.messages == [*source.record().messages, {"role": "assistant", "content": "y"}]
+    assert (ended.end_reason, ended.reward) == ("turn_limit", rewards[0])
+    rows.reset()
+    assert rows.step(["y"] * 3)[4]["turns_left"].tolist() == [1] * 3  # the environment's own again
 
 
 def test_the_task_must_be_of_the_right_kind():

@@ -206,6 +206,17 @@ def test_a_dialogue_can_be_gone_on_from_and_comes_out_as_if_never_stopped(make_e
     assert [t.record for t in resumed] == whole
 
 
+def test_limits_end_dialogues_one_by_one(make_env: MakeEnv, speaker: Any) -> None:
+    limits = [1, 3, 2, 1, 2]
+    env, policy = make_env(num_envs=2, max_turns=9), speaker(lambda _: "hm")
+    trajectories = play(env, policy, range(5), range(5), max_turns=limits)
+    assert [len(t.rewards) for t in trajectories] == limits
+    assert {t.record.end_reason for t in trajectories} == {"turn_limit"}
+    assert len(policy.requests) == sum(limits)
+    with pytest.raises(ValueError, match="or limits"):
+        play(env, policy, [1], [1], max_turns=[1, 2])
+
+
 def test_a_dialogue_that_is_over_when_it_starts_keeps_its_score(make_env: MakeEnv) -> None:
     whole = play(make_env(), RulePolicy("math"), range(20), range(20))
     done = next(t.record for t in whole if t.reward == 1.0 and t.record.end_reason == "user_stop")

@@ -12,7 +12,14 @@ from dialogue_gym.envs.parts import build_simulator
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.transformers_engine import TransformersModel
-from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, asked_for_held, make_vector_env, play
+from dialogue_gym.rollout import (
+    LanguageModelPolicy,
+    Policy,
+    Trajectory,
+    asked_for_held,
+    make_vector_env,
+    play,
+)
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import UserSimulator
 
@@ -58,7 +65,7 @@ def task_seed(settings: LearnerSettings, index: int) -> int:
 
 def play_groups(
     env: DialogueVectorEnv,
-    policy: LanguageModelPolicy,
+    policy: Policy,
     seeds: Sequence[int],
     settings: LearnerSettings,
     offset: int,
@@ -186,7 +193,7 @@ class Rollout(ABC):
         """What stands for the ``index``-th group in TRL's data set."""
 
     @abstractmethod
-    def play(self, policy: LanguageModelPolicy, prompts: Sequence[str], offset: int) -> Played:
+    def play(self, policy: Policy, prompts: Sequence[str], offset: int) -> Played:
         """One trajectory for each prompt; equal neighbours form a group.
 
         Args:
@@ -256,7 +263,7 @@ class DialogueRollout(Rollout):
         """The seed of the ``index``-th training task."""
         return str(task_seed(self.settings, index))
 
-    def play(self, policy: LanguageModelPolicy, prompts: Sequence[str], offset: int) -> Played:
+    def play(self, policy: Policy, prompts: Sequence[str], offset: int) -> Played:
         """One dialogue for each seed."""
         seeds = [int(prompt) for prompt in prompts]
         trajectories = play_groups(self._env, policy, seeds, self.settings, offset)

@@ -7,7 +7,7 @@ from dialogue_agents.grpo.rollouts import Played, Rollout, load_user, make_env, 
 from dialogue_agents.static_context.contexts import Context
 from dialogue_agents.static_context.settings import StaticContextSettings
 from dialogue_gym.language_models.codec import ChatCodec
-from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, play
+from dialogue_gym.rollout import Policy, Trajectory, play
 from dialogue_gym.rollout.evaluation import states_result
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import UserSimulator
@@ -54,7 +54,7 @@ class StaticContextRollout(Rollout):
         number, position = divmod(draw, len(self.contexts))
         return self.contexts[self._order(number)[position]]
 
-    def play(self, policy: LanguageModelPolicy, prompts: Sequence[str], offset: int) -> Played:
+    def play(self, policy: Policy, prompts: Sequence[str], offset: int) -> Played:
         """One reply for each draw, with the reward of the dialogue as it stands or of its continuations."""
         keys = [
             NoiseKey((self.settings.seed, "static_context", int(p), (offset + i) % self.settings.group_size))
@@ -75,7 +75,7 @@ class StaticContextRollout(Rollout):
         return [int(i) for i in key.generator().permutation(len(self.contexts))]
 
     def _reply(
-        self, policy: LanguageModelPolicy, contexts: Sequence[Context], keys: Sequence[NoiseKey]
+        self, policy: Policy, contexts: Sequence[Context], keys: Sequence[NoiseKey]
     ) -> list[Trajectory]:
         """One turn of each dialogue: a turn limit of one more than it has ends and scores it."""
         replies = play(
@@ -92,7 +92,7 @@ class StaticContextRollout(Rollout):
         return replies
 
     def _continue(
-        self, policy: LanguageModelPolicy, replies: Sequence[Trajectory], keys: Sequence[NoiseKey]
+        self, policy: Policy, replies: Sequence[Trajectory], keys: Sequence[NoiseKey]
     ) -> dict[int, list[Trajectory]]:
         """Continuations by the number of their reply; none at the turn limit and where the policy failed."""
         limit = self._env.max_turns
