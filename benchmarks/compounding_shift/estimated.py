@@ -51,7 +51,7 @@ NEIGHBOURS: dict[str, Any] = {**REFERENCE, "trust": (0.35, 0.65), "politeness": 
 class TinySettings:
     """What is estimated in the tiny world."""
 
-    dialogues: int = 200
+    dialogues: int = 500
     """Logged dialogues; as many are played under each shift."""
     evaluated_temperature: float = 0.8
     """Of the evaluated policy, the policy shift; the logging policy samples at 1."""
@@ -89,14 +89,14 @@ def measure(settings: TinySettings, horizon: int) -> dict[str, Any]:
         ValueError: a dialogue ended without a score; a user's folder is none.
         ImportError: an extra is missing; the message names it.
     """
-    world = World(settings, horizon)
+    world, simulated = World(settings, horizon), simulators(settings.users)
     log = world.play(world.reference)
     right, lengths = rewards(log, horizon), np.array([len(t.rewards) for t in log])
     evaluated = world.play(world.reference, settings.evaluated_temperature)
     ratios = policy_ratios(log, world.policy(), settings.evaluated_temperature, horizon)
     curves = {"policy": describe("policy", ratios, right - rewards(evaluated, horizon))}
     likelihood = PopulationLikelihood(world.reference).log_prob
-    for name, simulator in simulators(settings.users).items():
+    for name, simulator in simulated.items():
         ratios = user_ratios(log, likelihood, simulator.likelihood, horizon)
         curves[name] = describe("simulator", ratios, rewards(world.play(simulator.user), horizon) - right)
     return {

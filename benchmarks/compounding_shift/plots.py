@@ -1,6 +1,7 @@
 """Plots of the curves."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -84,9 +85,7 @@ def bound_used(random: Mapping[str, Any]) -> Plot:
     return plot(drawn, "share of the bound that random processes use")
 
 
-def estimates(
-    title: str, name: str, unit: str, curves: Mapping[str, Any], bounds: str = "", logarithmic: bool = False
-) -> Plot:
+def estimates(title: str, name: str, unit: str, curves: Mapping[str, Any], bound: str = "") -> Plot:
     """One estimated curve of each pair of processes, with its interval.
 
     Args:
@@ -94,24 +93,25 @@ def estimates(
         name: of the curve.
         unit: of the vertical axis.
         curves: as ``estimated.measure`` gives them.
-        bounds: name of a bound to draw too, or "".
-        logarithmic: both axes, and the size of the curve instead of its sign.
+        bound: name of a bound to draw too, or "".
     """
-    drawn, axes = _axes(title, "horizon H" if "gap" in name else "turn", unit, logarithmic)
-    for (label, row), colour in zip(curves.items(), _NAMED, strict=False):
+    drawn, axes = _axes(title, "horizon H" if "gap" in name else "turn", unit)
+    for (label, row), colour in zip(curves.items(), cycle(_NAMED), strict=False):  # colours may come again
         turns = _turns(row[name]["mean"])
         axes.fill_between(turns, row[name]["low"], row[name]["high"], color=colour, alpha=0.15, linewidth=0)
         axes.plot(turns, row[name]["mean"], color=colour, marker="o", markersize=3, label=label)
-        if bounds:
-            axes.plot(turns, row[bounds], color=colour, linewidth=1, linestyle=":")
-    axes.legend(frameon=False, fontsize=8, title="dotted: bound" if bounds else None, title_fontsize=8)
+        if bound:
+            axes.plot(turns, row[bound], color=colour, linewidth=1, linestyle=":")
+    if bound:
+        axes.set_ylim(0, 1.05)
+    axes.legend(frameon=False, fontsize=8, title="dotted: bound" if bound else None, title_fontsize=8)
     return plot(drawn, title)
 
 
 def error_sums(curves: Mapping[str, Any]) -> Plot:
     """Estimated sum of errors up to each horizon beside the theorem's bound, both axes logarithmic."""
     drawn, axes = _axes("Sum of errors and bound", "horizon H", "reward units", logarithmic=True)
-    for (label, row), colour in zip(curves.items(), _NAMED, strict=False):
+    for (label, row), colour in zip(curves.items(), cycle(_NAMED), strict=False):
         turns, slope = _turns(row["error_sum"]), _number(row["exponent_of_error_sum"])
         axes.plot(
             turns, row["error_sum"], color=colour, marker="o", markersize=3, label=f"{label}, slope {slope}"

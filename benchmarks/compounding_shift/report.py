@@ -14,13 +14,14 @@ _EXACT = (
     "bound",
     "slope",
     "bound's",
-    "slope, H to 1000",
+    "slope, H 500..1000",
     "bound's",
 )
 _TINY = (
     "other process",
     "nats of history at H [95 %]",
     "error at H [95 %]",
+    "at most, by nats",
     "summed gap at H [95 %]",
     "sum of errors",
     "bound",
@@ -151,10 +152,10 @@ def _tiny_rows(tiny: dict[str, Any]) -> list[list[str]]:
     return [
         [
             name,
-            *(
-                _range([row[k][end][-1] for end in ("low", "mean", "high")])
-                for k in ("cumulated", "error", "gap")
-            ),
+            _last(row["cumulated"]),
+            _last(row["error"]),
+            f"{row['divergence_bound'][-1]:.2f}",
+            _last(row["gap"]),
             f"{row['error_sum'][-1]:.2f}",
             f"{row['gap_bound'][-1]:.2f}",
             _number(row["exponent_of_error_sum"]),
@@ -162,6 +163,10 @@ def _tiny_rows(tiny: dict[str, Any]) -> list[list[str]]:
         ]
         for name, row in tiny["curves"].items()
     ]
+
+
+def _last(curve: dict[str, list[float]]) -> str:
+    return _range([curve[end][-1] for end in ("low", "mean", "high")])
 
 
 def _range(values: Sequence[float]) -> str:

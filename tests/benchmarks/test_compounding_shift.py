@@ -275,11 +275,13 @@ def test_the_command_writes_figures_and_a_page_that_needs_nothing_else(tmp_path:
         (["--horizon", "2"], "horizon must be from 3 to 30"),
         (["--recovery", "1.5"], "recovery must be between 0 and 1"),
         (["--tiny.evaluated-temperature", "0"], "must be above 0"),
+        (["--tiny.users", "nowhere"], "nowhere: no calibrated user here"),
         (["--horizont", "5"], "--horizon"),
     ],
 )
-def test_bad_settings_are_refused_in_one_line(arguments, message, capsys) -> None:
-    assert main(arguments) == 2
+def test_bad_settings_are_refused_in_one_line(arguments, message, tmp_path, capsys) -> None:
+    assert main([*arguments, "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert message in said
+    assert "error: " in said
     assert said.count("\n") == 1
