@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from dialogue_agents.grpo.rollouts import DialogueRollout
 from dialogue_agents.grpo.run import load_policy, make_trainer
-from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
+from dialogue_agents.static_context.settings import StaticContextSettings
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.rollout import Trajectory
@@ -126,6 +128,20 @@ def make_settings(policy_folder: Path, tmp_path: Path) -> Callable[..., GRPOSett
             "eval_dialogues": 0,
         }
         return GRPOSettings(**(defaults | changes))
+
+    return make
+
+
+@pytest.fixture
+def make_static(
+    make_settings: Callable[..., GRPOSettings], log: Path
+) -> Callable[..., StaticContextSettings]:
+    """``make_static(out="run", **settings)``: as ``make_settings``, on contexts of the test's ``log``."""
+
+    def make(out: str = "run", **changes: Any) -> StaticContextSettings:
+        base = make_settings(out, fail=0.02)
+        given = {f.name: getattr(base, f.name) for f in fields(LearnerSettings)}
+        return StaticContextSettings(**{**given, "contexts": "all", "logs": log, **changes})
 
     return make
 

@@ -1,7 +1,7 @@
 """Contexts cut from logs, and what a reply to one earns."""
 
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialogue_agents.grpo.run import load_policy
-from dialogue_agents.grpo.settings import LearnerSettings
 from dialogue_agents.static_context.contexts import Context, cut, read_contexts
 from dialogue_agents.static_context.rollouts import StaticContextRollout
 from dialogue_agents.static_context.settings import StaticContextSettings
@@ -80,24 +79,16 @@ class Speaker:
 
 
 @pytest.fixture
-def make_static(make_settings: Any, tmp_path: Path) -> Callable[..., StaticContextSettings]:
-    """Settings of a run of seconds, on the hand-made dialogue if no log is given."""
-
-    def make(out: str = "run", **changes: Any) -> StaticContextSettings:
-        log = tmp_path / "log.jsonl"
-        if not log.exists():
-            append(log, [THREE])
-        base = make_settings(out)
-        given = {f.name: getattr(base, f.name) for f in fields(LearnerSettings)}
-        return StaticContextSettings(**{**given, "env_kwargs": "{}", "logs": log, **changes})
-
-    return make
+def log(tmp_path: Path) -> Path:
+    """The hand-made dialogue."""
+    append(tmp_path / "three.jsonl", [THREE])
+    return tmp_path / "three.jsonl"
 
 
 @pytest.fixture
 def make_rollout(make_static: Any, codec: ChatCodec) -> Callable[..., StaticContextRollout]:
     def make(contexts: Any, user: Any = None, **changes: Any) -> StaticContextRollout:
-        return StaticContextRollout(make_static(**changes), codec, contexts, user)
+        return StaticContextRollout(make_static(env_kwargs="{}", **changes), codec, contexts, user)
 
     return make
 
