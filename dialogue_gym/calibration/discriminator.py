@@ -141,7 +141,12 @@ class NgramDiscriminator(FeatureDiscriminator):
 
 
 class EncoderDiscriminator(FeatureDiscriminator):
-    """Features of a frozen language model: the mean of its last hidden states over the reply, in context.
+    """A linear head on a frozen language model, by logistic regression.
+
+    The head sees the mean of the last hidden states over the reply's tokens, in context, and beside it the
+    numbers that ``NgramDiscriminator`` counts too, which know the brief and the stop flag. Hence its logit is
+    a mean over tokens of linear scores, plus a linear score of the numbers. Nothing of the model itself is
+    learned, and mean and scale of each feature are those of the turns that the head learns from.
 
     Args:
         language_model: a ``TransformersModel``.

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from dialogue_gym.calibration.discriminator import (
     Exchange,
     FeatureDiscriminator,
     NgramDiscriminator,
+    _numbers,
     two_sample_auc,
     weighted_auc,
 )
@@ -101,6 +104,38 @@ def test_weighted_auc_is_that_of_repeated_rows(rows: list[tuple[int, int, int]])
 def test_an_encoder_tells_a_template_apart() -> None:
     encoder = EncoderDiscriminator(load_language_model("tiny"))
     assert two_sample_auc(encoder, *sides(drawn(30, 1), template(30))) > 0.95
+
+
+CASUAL = ("yeah", "dude", "gotta", "kinda", "lemme", "dunno", "nope", "cuz")
+FORMAL = ("well", "miss", "ought", "quite", "allow", "doubt", "then", "yet")
+"""Words as long as the casual ones, one by one."""
+
+
+def styled(count: int, vocabulary: tuple[str, ...], seed: int = 0) -> list[Exchange]:
+    """Replies of six words in orders that follow from the seed: the same places of any vocabulary."""
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(vocabulary))[:6] for _ in range(count)]
+    return [exchange(" ".join(vocabulary[w] for w in order), i) for i, order in enumerate(orders)]
+
+
+def test_a_head_separates_styles_that_the_language_model_alone_can_see() -> None:
+    casual, formal = styled(120, CASUAL), styled(120, FORMAL)
+    # as long, and none of the words was said before: the numbers say nothing
+    assert [_numbers(*turn) for turn in casual] == [_numbers(*turn) for turn in formal]
+    encoder = EncoderDiscriminator(load_language_model("tiny"))
+    assert two_sample_auc(encoder, *sides(casual, formal)) > 0.95
+    assert two_sample_auc(encoder, *sides(casual, styled(120, CASUAL, seed=1))) == pytest.approx(
+        0.5, abs=0.15
+    )
+
+
+def test_the_language_model_of_an_encoder_stays_as_it_is() -> None:
+    language_model: Any = load_language_model("tiny")
+    before = {name: weight.clone() for name, weight in language_model.model.state_dict().items()}
+    turns, labels, groups = sides(styled(12, CASUAL), styled(12, FORMAL))
+    EncoderDiscriminator(language_model).fit(turns, labels, groups)
+    assert all(weight.equal(before[name]) for name, weight in language_model.model.state_dict().items())
+    assert all(weight.grad is None for weight in language_model.model.parameters())
 
 
 def test_an_encoder_does_not_depend_on_the_batch() -> None:
