@@ -104,7 +104,7 @@ def estimates(title: str, name: str, unit: str, curves: Mapping[str, Any], bound
             axes.plot(turns, row[bound], color=colour, linewidth=1, linestyle=":")
     if bound:
         axes.set_ylim(0, 1.05)
-    axes.legend(frameon=False, fontsize=8, title="dotted: bound" if bound else None, title_fontsize=8)
+    _below(drawn, "dotted: bound" if bound else None)
     return plot(drawn, title)
 
 
@@ -117,7 +117,7 @@ def error_sums(curves: Mapping[str, Any]) -> Plot:
             turns, row["error_sum"], color=colour, marker="o", markersize=3, label=f"{label}, slope {slope}"
         )
         axes.plot(turns, row["gap_bound"], color=colour, linewidth=1, linestyle=":")
-    axes.legend(frameon=False, fontsize=8, title="dotted: bound", title_fontsize=8)
+    _below(drawn, "dotted: bound")
     return plot(drawn, "sum of errors and bound against the horizon")
 
 
@@ -142,6 +142,13 @@ def _styles(axes: Any, lines: Sequence[tuple[str, str]]) -> None:
     for style, label in lines:
         axes.plot([], [], color=_GREY, linestyle=style, label=label)
     axes.legend(frameon=False, fontsize=8)
+
+
+def _below(drawn: Any, title: str | None) -> None:
+    """A legend below the plot, where any number of names fits."""
+    drawn.legend(
+        loc="outside lower center", ncols=2, frameon=False, fontsize=8, title=title, title_fontsize=8
+    )
 
 
 def _turns(curve: Sequence[float]) -> Any:
