@@ -152,6 +152,11 @@ def test_contexts_are_prefixes_that_wait_for_the_agent(texts: list[str], which: 
             r"log.jsonl:2: a dialogue of DocEditChat-v0, should",
         ),
         ([replace(THREE, task=None)], "log.jsonl:1: a dialogue without its task"),
+        (
+            [replace(THREE, task={"id": "x"})],
+            "log.jsonl:1: a dialogue that no .* a task needs the field 'brief'",
+        ),
+        ([replace(THREE, persona={"mood": 1})], "a persona has no option 'mood'"),
         ([replace(THREE, split="test")], "of the split 'test', which evaluation uses"),
     ],
 )
@@ -267,7 +272,9 @@ def test_failed_continuations_count_in_no_mean(make_rollout: Any) -> None:
     means = [(t.record.extra["look_ahead"], t.reward) for t in played.trajectories]
     assert any(None in rewards and mean == 1.0 for rewards, mean in means)
     moody.fail = 1.0
-    assert [t.reward for t in rollout.play(policy, prompts, 0).trajectories] == [None] * 8
+    lost = rollout.play(policy, prompts, 0)
+    assert [t.reward for t in lost.trajectories] == [None] * 8
+    assert lost.metrics == {"dialogue/unscored": 1.0, "dialogue/answers": 1.0}
 
 
 # groups and prompts --------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from dialogue_gym.envs.starts import single_start
 from dialogue_gym.logs import DialogueRecord, policy_view, read_log
 
 
@@ -87,4 +88,8 @@ def _checked(path: Path, env_id: str, held_out: str | None) -> Iterator[tuple[in
                 f"{where} of the split {held_out!r}, which evaluation uses; give a log of another split, "
                 "or another --eval-split"
             )
+        try:
+            single_start({"dialogue": record})
+        except ValueError as error:
+            raise ValueError(f"{where} that no environment can go on from: {error}") from None
         yield line, record

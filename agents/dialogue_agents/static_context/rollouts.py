@@ -61,14 +61,11 @@ class StaticContextRollout(Rollout):
             for i, p in enumerate(prompts)
         ]
         replies = self._reply(policy, [self.drawn(int(p)) for p in prompts], keys)
-        metrics = _metrics(replies)
-        if not self._look_ahead:
-            return Played(replies, metrics, [])
-        futures = self._continue(policy, replies, keys)
+        futures = self._continue(policy, replies, keys) if self._look_ahead else {}
         _pay(replies, futures)
-        played = [t for ts in futures.values() for t in ts]
         heard = [text for i, ts in futures.items() for text in user_messages(ts, _length(replies[i]))]
-        return Played(replies, metrics, heard, sum(sum(t.loss_mask) for t in played))
+        tokens = sum(sum(t.loss_mask) for ts in futures.values() for t in ts)
+        return Played(replies, _metrics(replies), heard, tokens)
 
     def _shuffled(self, number: int) -> list[int]:
         key = NoiseKey((self.settings.seed, "static_context", "order", number))
@@ -126,10 +123,10 @@ def _pay(replies: Sequence[Trajectory], futures: dict[int, list[Trajectory]]) ->
 
 
 def _metrics(replies: Sequence[Trajectory]) -> dict[str, float]:
-    said = [t for t in replies if t.reward is not None]
-    answers = [states_result(t.record, t.record.messages[-1]["content"]) for t in said]
+    said = [t.record for t in replies if t.record.reward is not None]
+    answers = [states_result(record, record.messages[-1]["content"]) for record in said]
     return {
-        "dialogue/unscored": 1 - len(said) / len(replies),
+        "dialogue/unscored": sum(t.reward is None for t in replies) / len(replies),
         **({"dialogue/answers": sum(answers) / len(answers)} if answers else {}),
     }
 
