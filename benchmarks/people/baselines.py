@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from benchmarks.people.ngram import ByteNgram
 from dialogue_gym.dialogue import Message
 from dialogue_gym.language_models import GenerationRequest, LanguageModel
@@ -77,4 +79,4 @@ class TurnBank:
         old = (1 - new) * counts[text] / max(counts.total(), 1)
         # in logarithms: the n-gram model's share of a long text is below the smallest float
         novel = math.log(new) + self._novel.log_prob(text)
-        return novel if not old else math.log(old) + math.log1p(math.exp(min(novel - math.log(old), 0.0)))
+        return float(np.logaddexp(math.log(old), novel)) if old else novel

@@ -1,5 +1,6 @@
 """People's dialogues from log files, and which fold each is judged in."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -46,7 +47,7 @@ def read_dialogues(
         ValueError: a file that cannot be read, or no dialogue of people in any.
     """
     imported = import_dialogues(paths, user=user, env_id=env_id)
-    made = [_dialogue(record, i) for i, record in enumerate(imported.records) if by_people(record)]
+    made = _named([_dialogue(record, i) for i, record in enumerate(imported.records) if by_people(record)])
     kept = [dialogue for dialogue in made if dialogue.said]
     account = (
         f"{imported.report.table()}\n{len(imported.records) - len(made):>8}  dialogues left out: not people\n"
@@ -57,6 +58,17 @@ def read_dialogues(
             f"no dialogue of people in {', '.join(paths)}; people's are marked as such\n{account}"
         )
     return kept, account
+
+
+def _named(dialogues: Sequence[Dialogue]) -> list[Dialogue]:
+    """Files of one name in two folders have rows of the same names; these are numbered."""
+    seen: Counter[str] = Counter()
+    named = []
+    for dialogue in dialogues:
+        copies = seen[dialogue.name]
+        seen[dialogue.name] += 1
+        named.append(replace(dialogue, name=f"{dialogue.name}#{copies + 1}") if copies else dialogue)
+    return named
 
 
 def _dialogue(record: DialogueRecord, number: int) -> Dialogue:

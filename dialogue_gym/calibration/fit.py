@@ -1,8 +1,6 @@
 """Supervised fine-tuning of a language model on the user turns of logs, with TRL's ``SFTTrainer``."""
 
-import json
-import shutil
-import tempfile
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +20,15 @@ from dialogue_gym.calibration.samples import (
 from dialogue_gym.language_models import load_language_model
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.logs import DialogueRecord
-from dialogue_gym.simulators.calibrated_folder import MANIFEST, load_folder, weights_hash, write_manifest
+from dialogue_gym.simulators.calibrated_folder import (
+    MANIFEST,
+    WORK,
+    check_free,
+    claim,
+    load_folder,
+    publish,
+    weights_hash,
+)
 from dialogue_gym.simulators.prompted import STOP_MARK
 from dialogue_gym.simulators.user_side import Condition, UserSide
 
@@ -118,26 +124,31 @@ def fit(records: Sequence[DialogueRecord], out: str | Path, settings: FitSetting
         settings: see there.
 
     Raises:
-        ValueError: fewer than 50 user turns, nothing to hold out, a folder that is taken, an unknown model.
+        ValueError: fewer than 50 user turns, nothing to hold out, a folder that is taken.
+        FileNotFoundError: no such model.
     """
     settings, out = settings or FitSettings(), Path(out)
-    if (out / MANIFEST).exists():
-        raise ValueError(f"{out}: holds a calibrated user already; another folder would be right")
+    check_free(out)
     check_enough(records)
     parts = split_dialogues(records, settings.held_out, settings.seed)
     model, side = _start(settings)
     train, held = (_rows(model, side, part, settings.max_length) for part in parts)
     data = {**describe(records), "train": row_counts(train), "held_out": row_counts(held)}
-    work = out / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    _same_run(work, {"data": data, "settings": asdict(settings)})
+    with quiet():
+        arguments = _arguments(settings, len(train), out / WORK)
+    with arguments.distributed_state.main_process_first():
+        work = claim(out, {"data": data, "settings": asdict(settings)})
     started = time.process_time()
     with quiet(), no_dataset_bars():
-        trainer, metrics = _train(model, settings, train, held, work)
+        trainer, metrics = _train(model, settings, train, held, arguments)
     metrics["cpu_seconds"] = round(time.process_time() - started, 1)
     if not trainer.is_world_process_zero():
         return Fit(out, {"data": data, "metrics": metrics})
-    return Fit(out, _save(trainer, model, settings, side, out, data, metrics))
+    made = work / "user"
+    with quiet():
+        trainer.model.save_pretrained(made)
+        model.codec.tokenizer.save_pretrained(made)
+    return Fit(out, publish(out, made, _content(model, settings, side, data, metrics)))
 
 
 def _start(settings: FitSettings) -> tuple[Any, UserSide]:
@@ -164,16 +175,8 @@ def _rows(model: Any, side: UserSide, records: Sequence[DialogueRecord], max_len
     return rows
 
 
-def _same_run(work: Path, run: dict[str, Any]) -> None:
-    """Refuse to go on with another run's checkpoints."""
-    path, text = work / "run.json", json.dumps(run, sort_keys=True)
-    if path.exists() and path.read_text() != text:
-        raise ValueError(f"{work}: holds an unfinished run with other data or settings; remove it")
-    path.write_text(text)
-
-
 def _train(
-    model: Any, settings: FitSettings, train: list[Row], held: list[Row], work: Path
+    model: Any, settings: FitSettings, train: list[Row], held: list[Row], arguments: Any
 ) -> tuple[Any, dict[str, Any]]:
     from transformers import EarlyStoppingCallback, PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
@@ -181,7 +184,7 @@ def _train(
 
     trainer = SFTTrainer(
         model=model.model,
-        args=_arguments(settings, len(train), work),
+        args=arguments,
         train_dataset=_dataset(train),
         eval_dataset=_dataset(held),
         processing_class=model.codec.tokenizer,
@@ -190,7 +193,7 @@ def _train(
     )
     trainer.remove_callback(PrinterCallback)
     before = trainer.evaluate()["eval_loss"]
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)))
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir))
     after = trainer.evaluate()["eval_loss"]
     return trainer, {
         "loss_before": round(before, 4),
@@ -204,7 +207,8 @@ def _arguments(settings: FitSettings, rows: int, work: Path) -> Any:
     from trl import SFTConfig
 
     micro = settings.micro_batch or settings.batch_size
-    updates = max(1, round(settings.epochs * -(-rows // settings.batch_size)))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun's and accelerate's
+    updates = max(1, round(settings.epochs * -(-rows // (settings.batch_size * processes))))
     every = max(1, updates // settings.evaluations)
     return SFTConfig(
         output_dir=str(work),
@@ -258,37 +262,23 @@ def _lora(settings: FitSettings) -> Any:
     )
 
 
-def _save(
-    trainer: Any,
-    model: Any,
-    settings: FitSettings,
-    side: UserSide,
-    out: Path,
-    data: dict[str, Any],
-    metrics: dict[str, Any],
+def _content(
+    model: Any, settings: FitSettings, side: UserSide, data: dict[str, Any], metrics: dict[str, Any]
 ) -> dict[str, Any]:
-    """Weights, tokenizer, then the manifest; the work folder goes last."""
     base = str(model.model.config._name_or_path)
-    with tempfile.TemporaryDirectory(dir=out) as folder, quiet():
-        trainer.model.save_pretrained(folder)
-        model.codec.tokenizer.save_pretrained(folder)
-        for path in Path(folder).iterdir():
-            path.replace(out / path.name)
-    shutil.rmtree(out / "work")
-    return write_manifest(
-        out,
-        {
-            "model": {
-                "base": base,
-                "base_sha256": weights_hash(base),
-                "adapter": settings.lora_rank > 0,
-                "dtype": settings.dtype,
-            },
-            "user_side": side.to_dict(),
-            "codec": model.codec.identity(),
-            "data": data,
-            "settings": asdict(settings),
-            "metrics": metrics,
-            "versions": {name: version(name) for name in ("dialogue-gym", "torch", "transformers", "trl")},
+    if Path(base).is_dir():  # an adapter must find it from any folder
+        base = str(Path(base).resolve())
+    return {
+        "model": {
+            "base": base,
+            "base_sha256": weights_hash(base),
+            "adapter": settings.lora_rank > 0,
+            "dtype": settings.dtype,
         },
-    )
+        "user_side": side.to_dict(),
+        "codec": model.codec.identity(),
+        "data": data,
+        "settings": asdict(settings),
+        "metrics": metrics,
+        "versions": {name: version(name) for name in ("dialogue-gym", "torch", "transformers", "trl")},
+    }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from dialogue_gym.language_models import LanguageModel, load_language_model
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+WORK = "work"
+"""Where an unfinished run keeps its own files; never part of a calibrated user."""
+_RUN = "run.json"
 _CHUNK = 1 << 20
-_LOADED = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+_LOADED = {".safetensors", ".json", ".jinja", ".model", ".txt", ".bin", ".pt", ".pth", ".py"}
 """Files that may change the model or its tokenizer by being there."""
 
 
@@ -24,18 +28,68 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def check_free(folder: Path) -> None:
+    """Refuse a folder that a calibrated user cannot be written to.
+
+    Raises:
+        ValueError: the folder holds a calibrated user, or files of somebody else.
+    """
+    if (folder / MANIFEST).exists():
+        raise ValueError(f"{folder}: holds a calibrated user already; another folder would be right")
+    if folder.exists() and any(folder.iterdir()) and not (folder / WORK / _RUN).exists():
+        raise ValueError(f"{folder}: holds other files; a new or empty folder would be right")
+
+
+def claim(folder: Path, run: Mapping[str, Any]) -> Path:
+    """Make a folder for a calibrated user, or go on in that of the same run; the place for work in it.
+
+    Args:
+        folder: where the user will be.
+        run: what tells this run from others; JSON-able.
+
+    Raises:
+        ValueError: see ``check_free``; or the folder holds another run.
+    """
+    check_free(folder)
+    path, text = folder / WORK / _RUN, json.dumps(run, sort_keys=True)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise ValueError(
+            f"{folder / WORK}: holds an unfinished run of other data or settings; go on with it or remove it"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path.parent
+
+
+def publish(folder: Path, made: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Move the files made in the place for work to the folder, vouch for them, and remove that place."""
+    for path in sorted(made.iterdir()):
+        path.replace(folder / path.name)
+    manifest = write_manifest(folder, content)
+    shutil.rmtree(folder / WORK)
+    return manifest
+
+
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Write the manifest last: version, content, and the hash of every other file of the folder."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
     manifest = {
         "format_version": FORMAT_VERSION,
         **content,
-        "files": {p.relative_to(folder).as_posix(): file_hash(p) for p in files},
+        "files": {name: file_hash(path) for name, path in sorted(_files(folder).items())},
     }
     temporary = folder / f".{MANIFEST}"
     temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(folder / MANIFEST)
     return manifest
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files that a manifest speaks of, by their names in the folder."""
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    own = (MANIFEST, f".{MANIFEST}")
+    return {n: p for n, p in found.items() if n not in own and not n.startswith(f"{WORK}/")}
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -60,8 +114,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}: format_version is {version!r}, should be {FORMAT_VERSION}; calibrate again"
         )
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix in _LOADED}
-    for name in sorted(present - files.keys() - {MANIFEST}):
+    present = {name for name, path in _files(folder).items() if path.suffix in _LOADED}
+    for name in sorted(present - files.keys()):
         raise ValueError(f"{folder / name}: not in the manifest; files that nobody vouches for are refused")
     for name, expected in files.items():
         if not (folder / name).is_file():
@@ -84,7 +138,9 @@ def load_folder(folder: str | Path) -> tuple[LanguageModel, dict[str, Any]]:
     if model["adapter"]:
         base = Path(model["base"])
         options |= {"path": str(base), "adapter": str(folder)}
-        if base.is_dir() and weights_hash(base) != model["base_sha256"]:
+        if model["base_sha256"] and not base.is_dir():
+            raise FileNotFoundError(f"{base}: the base model that {folder} was fitted on is not there")
+        if model["base_sha256"] and weights_hash(base) != model["base_sha256"]:
             raise ValueError(
                 f"{base}: not the base model that {folder} was fitted on (its SHA-256 is another)"
             )

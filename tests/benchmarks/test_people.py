@@ -98,6 +98,15 @@ def test_the_bank_mixes_what_was_said_with_what_is_new() -> None:
     assert math.isfinite(bank.log_prob("x" * 5000, False))
 
 
+def test_what_is_new_may_be_likelier_than_what_was_said() -> None:
+    ngram = ByteNgram(["a"] * 50, 2)
+    bank = TurnBank([("a", False)] + [(f"other {i}", False) for i in range(40)], ngram)
+    new = bank.new_share(False)
+    expected = (1 - new) / 41 + new * math.exp(ngram.log_prob("a"))
+    assert new * math.exp(ngram.log_prob("a")) > (1 - new) / 41
+    assert bank.log_prob("a", False) == pytest.approx(math.log(expected))
+
+
 # dialogues and folds -------------------------------------------------------------------------------
 
 
@@ -107,6 +116,16 @@ def test_only_peoples_dialogues_take_part(log: Path) -> None:
     assert "40  dialogues kept" in account
     with pytest.raises(ValueError, match="no dialogue of people"):
         read_dialogues([str(log)], user="simulated")
+
+
+def test_files_of_one_name_keep_their_dialogues_apart(tmp_path: Path) -> None:
+    paths = []
+    for folder in ("p", "q"):
+        (tmp_path / folder).mkdir()
+        paths.append(tmp_path / folder / "chats.jsonl")
+        paths[-1].write_text("".join(json.dumps(chat(i + 100 * (folder == "q"))) + "\n" for i in range(3)))
+    dialogues, _ = read_dialogues([str(path) for path in paths], user="people")
+    assert len({dialogue.name for dialogue in dialogues}) == len(dialogues) == 6
 
 
 def test_silent_ends_are_not_compared(log: Path) -> None:

@@ -22,7 +22,9 @@ from dialogue_gym.simulators.calibrated import CalibratedUser
 from dialogue_gym.simulators.calibrated_folder import read_manifest, weights_hash
 from dialogue_gym.simulators.user_turns import user_turns
 
-SETTINGS = FitSettings(epochs=1, batch_size=16, evaluations=2, held_out=0.25, cpu=True)
+SETTINGS = FitSettings(
+    epochs=1, batch_size=16, learning_rate=1e-3, embedding_noise=0, evaluations=2, held_out=0.25, cpu=True
+)
 
 
 def play(n: int) -> list[DialogueRecord]:
@@ -114,7 +116,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
     assert list((out / "work").glob("checkpoint-*"))
     with pytest.raises(ValueError, match="no calibrated user here"):
         read_manifest(out)
-    with pytest.raises(ValueError, match="unfinished run with other data or settings"):
+    with pytest.raises(ValueError, match="unfinished run of other data or settings"):
         fit(records, out, replace(SETTINGS, seed=1))
     steps: list[int] = []
 
@@ -161,6 +163,11 @@ def test_a_taken_folder_and_too_little_data_are_refused(
     with pytest.raises(ValueError, match="no user turn fits into 8 tokens"):
         fit(records, tmp_path / "short", replace(SETTINGS, max_length=8))
     assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    with pytest.raises(ValueError, match="mine: holds other files"):
+        fit(records, tmp_path / "mine", SETTINGS)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "precious"
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,8 @@ def test_folder_loads_and_names_its_parent(
     CalibratedUser(tmp_path / "better")
     with pytest.raises(ValueError, match="another folder"):
         improve(folder, records, tmp_path / "better", SETTINGS)
+    with pytest.raises(ValueError, match="fitted to other dialogues"):
+        improve(folder, records[1:], tmp_path / "others", SETTINGS)
 
 
 @pytest.mark.parametrize(

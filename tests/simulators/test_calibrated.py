@@ -150,7 +150,7 @@ def test_an_adapters_base_must_be_there(folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["model"] |= {"base": str(folder / "nowhere"), "base_sha256": "x", "adapter": True}
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(FileNotFoundError, match="no language model at"):
+    with pytest.raises(FileNotFoundError, match="is not there"):
         CalibratedUser(folder)
     assert weights_hash(folder / "nowhere") is None
 

@@ -1,10 +1,9 @@
 """Rounds of the realism reward: what each gave is judged, and the best within bounds is kept."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,15 @@ from dialogue_gym.calibration.samples import check_enough, describe, split_dialo
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.calibrated import CalibratedUser
-from dialogue_gym.simulators.calibrated_folder import MANIFEST, file_hash, read_manifest, write_manifest
+from dialogue_gym.simulators.calibrated_folder import (
+    MANIFEST,
+    check_free,
+    claim,
+    file_hash,
+    publish,
+    read_manifest,
+    write_manifest,
+)
 
 
 @dataclass
@@ -60,45 +67,43 @@ def improve(
 ) -> Improvement:
     """Improve a calibrated user by the realism reward and write it to a new folder.
 
-    The records are split as the fit of the folder split them, so that with the same records the dialogues
-    that judge are new to the user as well. The round with the lowest held-out AUC is kept among those that
+    The records must be those of the folder's fit and are split as it split them, so that the dialogues that
+    judge are new to the user as well. The round with the lowest held-out AUC is kept among those that
     are within the bounds, or the start. That choice uses the held-out dialogues: for a figure to report,
     judge by dialogues that were not among the records.
 
     Args:
         folder: what ``dialogue-gym calibrate`` wrote.
-        records: people's dialogues.
+        records: the dialogues that the folder was fitted to.
         out: a folder to make.
         settings: see there.
 
     Raises:
-        ValueError: a folder that is no calibrated user or is taken, or too few dialogues.
+        ValueError: a folder that is no calibrated user or is taken, or other records.
     """
     settings, folder, out = settings or RewardSettings(), Path(folder), Path(out)
-    if (out / MANIFEST).exists():
-        raise ValueError(f"{out}: holds a calibrated user already; another folder would be right")
-    parent = read_manifest(folder)
+    check_free(out)
+    parent, data = read_manifest(folder), describe(records)
+    if data["sha256"] != parent["data"]["sha256"]:  # what held-out dialogues are would be unknown
+        raise ValueError(f"{folder} was fitted to other dialogues; the same logs and options would be right")
     check_enough(records)
     train, held = split_dialogues(records, parent["settings"]["held_out"], parent["settings"]["seed"])
     started = time.process_time()
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out) as work:
-        best, metrics = _rounds(folder, train, held, Path(work), settings, parent)
-        for name in read_manifest(best)["files"]:
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(best / name, out / name)
+    given = {"parent_sha256": file_hash(folder / MANIFEST), "data": data, "settings": asdict(settings)}
+    work = claim(out, given)
+    best, metrics = _rounds(folder, train, held, work, settings, parent)
+    made = work / "user"
+    made.mkdir(exist_ok=True)
+    for name in read_manifest(best)["files"]:
+        shutil.copyfile(best / name, made / name)
     metrics["cpu_seconds"] = round(time.process_time() - started, 1)
     content = {
         **_inherited(parent),
-        "realism_reward": {
-            "parent_sha256": file_hash(folder / MANIFEST),
-            "data": describe(records),
-            "settings": {f.name: getattr(settings, f.name) for f in fields(RewardSettings)},
-        },
+        "realism_reward": given,
         "metrics": metrics,
         "versions": {name: version(name) for name in ("dialogue-gym", "torch", "transformers", "trl")},
     }
-    return Improvement(out, write_manifest(out, content))
+    return Improvement(out, publish(out, made, content))
 
 
 def _inherited(parent: dict[str, Any]) -> dict[str, Any]:
