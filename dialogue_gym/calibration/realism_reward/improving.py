@@ -68,9 +68,9 @@ def improve(
     """Improve a calibrated user by the realism reward and write it to a new folder.
 
     The records must be those of the folder's fit and are split as it split them, so that the dialogues that
-    judge are new to the user as well. The round with the lowest held-out AUC is kept among those that
-    are within the bounds, or the start. That choice uses the held-out dialogues: for a figure to report,
-    judge by dialogues that were not among the records.
+    judge are new to the user as well. Of the rounds within the bounds the one with the lowest held-out AUC
+    is kept (or the last, by setting), else the start. That choice uses the held-out dialogues: for a figure
+    to report, judge by dialogues that were not among the records.
 
     Args:
         folder: what ``dialogue-gym calibrate`` wrote.
@@ -131,7 +131,7 @@ def _rounds(
         standing, _ = judge(CalibratedUser(candidate), held, settings.seed)
         refused = _why_refused(standing, before, people, settings)
         rounds.append({"round": number, **counts, "standing": asdict(standing), "refused": refused})
-        if not refused and standing.auc < best_standing.auc:
+        if not refused and (settings.keep == "last" or standing.auc < best_standing.auc):
             best, best_standing, kept = candidate, standing, number
     return best, {
         "before": asdict(before),

@@ -5,8 +5,6 @@ from typing import Literal
 
 from dialogue_gym.registry import nearest
 
-_FEATURES = ("ngrams", "encoder")
-
 
 @dataclass
 class RewardSettings:
@@ -22,7 +20,7 @@ class RewardSettings:
     """What the discriminator that is learned from sees: counts, or the start model's hidden states."""
     folds: int = 3
     """Parts of the dialogues; replies are scored by a discriminator of the other parts."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-5
     """Peak of AdamW's cosine schedule; about 1e-6 for full training of billions of parameters."""
     epochs: float = 1
     """Passes over a round's pairs."""
@@ -30,6 +28,8 @@ class RewardSettings:
     """Pairs an update."""
     max_length: int = 1024
     """Pairs with more tokens than this in a row are left out and counted."""
+    keep: Literal["best", "last"] = "best"
+    """Of the rounds within the bounds: the one with the lowest AUC, if below the start's, or the last."""
     diversity_tolerance: float = 0.05
     """A round is refused when distinct-2 falls by more than this share below the start's and people's."""
     nats_tolerance: float = 0.02
@@ -56,5 +56,8 @@ class RewardSettings:
         for name in ("diversity_tolerance", "nats_tolerance", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.features not in _FEATURES:
-            raise ValueError(f"unknown features {self.features!r}: {nearest(self.features, _FEATURES)}")
+        for name, valid in {"features": ("ngrams", "encoder"), "keep": ("best", "last")}.items():
+            if getattr(self, name) not in valid:
+                raise ValueError(
+                    f"unknown {name} {getattr(self, name)!r}: {nearest(getattr(self, name), valid)}"
+                )
