@@ -182,7 +182,9 @@ def test_a_step_that_loses_likelihood_or_diversity_is_refused(
     assert (said is None) if reason is None else (said is not None and reason in said)
 
 
-@pytest.mark.parametrize("wrong", [{"samples": 3}, {"beta": 0.0}, {"features": "words"}, {"keep": "first"}, {"folds": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"samples": 3}, {"beta": 0.0}, {"features": "words"}, {"keep": "first"}, {"folds": 1}]
+)
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RewardSettings(**wrong)
