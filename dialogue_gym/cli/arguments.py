@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def parse_settings(kind: type[T], program: str, arguments: Sequence[str] | None = None) -> T:
+def parse_settings(
+    kind: type[T], program: str, arguments: Sequence[str] | None = None, default: T | None = None
+) -> T:
     """The settings that the arguments (default: the process's) ask for; ``--help`` prints and exits.
 
     Args:
@@ -19,6 +21,7 @@ def parse_settings(kind: type[T], program: str, arguments: Sequence[str] | None 
             the options.
         program: what the help calls the program.
         arguments: without the program's name.
+        default: what holds where the arguments say nothing; the dataclass's own defaults if None.
 
     Raises:
         ValueError: one line about what cannot be, with the nearest names.
@@ -31,7 +34,11 @@ def parse_settings(kind: type[T], program: str, arguments: Sequence[str] | None 
     panel = io.StringIO()
     try:
         with redirect_stderr(panel):
-            return tyro.cli(kind, prog=program, args=arguments, description=inspect.getdoc(kind))
+            given: dict[str, Any] = {} if default is None else {"default": default}
+            parsed: T = tyro.cli(
+                kind, prog=program, args=arguments, description=inspect.getdoc(kind), **given
+            )
+            return parsed
     except SystemExit as stop:
         if not stop.code:
             raise
