@@ -93,11 +93,13 @@ class Judged:
     def compare(self, before: CalibratedUser, after: CalibratedUser) -> dict[str, dict[str, Any]]:
         """Each figure before and after and the paired difference: mean, and 95 % interval."""
         figures = [self._figures(user) for user in (before, after)]
+        people = self._diversity([[(turn.request, turn.reply) for turn in self.held_out.turns]])
         return {
             name: {
                 "before": _interval(figures[0][name]),
                 "after": _interval(figures[1][name]),
                 "difference": _interval(figures[1][name] - figures[0][name]),
+                "people": _interval(people[name]) if name in people else None,
             }
             for name in figures[0]
         }
@@ -107,10 +109,16 @@ class Judged:
         said = [self._replies(user, draw) for draw in range(self.draws)]
         divergence = self.held_out.divergence(self.held_out.log_probs(user))
         drawn = self.weights[:, self.held_out.dialogue]
-        openings = [[exchange for exchange in part if not exchange[0].conversation] for part in said]
         return {
             "fresh AUC": np.mean([self._auc(part) for part in said], axis=0),
             "divergence": (drawn * divergence).sum(axis=1) / drawn.sum(axis=1),
+            **self._diversity(said),
+        }
+
+    def _diversity(self, said: Sequence[list[Exchange]]) -> dict[str, NDArray[Any]]:
+        """Means over draws, for each row of weights."""
+        openings = [[exchange for exchange in part if not exchange[0].conversation] for part in said]
+        return {
             "distinct-2": np.mean([self._distinct(part, self.held_out.dialogue) for part in said], axis=0),
             "openings' distinct-2": np.mean(
                 [self._distinct(part, np.arange(len(part))) for part in openings], axis=0
@@ -157,6 +165,7 @@ def _lines(result: dict[str, Any]) -> str:
         lines.append(
             f"  {name:21} {before['value']:.3f} -> {after['value']:.3f}, "
             f"difference {change['value']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]"
+            + (f", people {figure['people']['value']:.3f}" if figure["people"] else "")
         )
     return "\n".join([*lines, f"  {result['metrics']['cpu_seconds']:.0f} CPU s for the reward"])
 

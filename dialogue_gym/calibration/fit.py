@@ -103,9 +103,11 @@ class Fit:
     def summary(self) -> str:
         """A few lines for people."""
         data, metrics = self.manifest["data"], self.manifest["metrics"]
+        cut = data["train"]["samples_cut"] + data["held_out"]["samples_cut"]
+        longer = f" ({cut} more end beyond max_length; agent_tokens would shorten them)" if cut else ""
         return (
             f"{data['dialogues']} dialogues ({data['dialogues_of_people']} of people), "
-            f"{data['user_turns']} user turns, {data['train']['samples']} samples to learn from\n"
+            f"{data['user_turns']} user turns, {data['train']['samples']} samples to learn from{longer}\n"
             f"held-out loss {metrics['loss_before']:.3f} -> {metrics['loss_after']:.3f} nats a token, "
             f"{metrics['steps']} updates, {metrics['cpu_seconds']:.0f} CPU s"
         )

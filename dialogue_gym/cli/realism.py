@@ -1,17 +1,20 @@
 """``dialogue-gym realism``: how far a simulator is from the users of a log."""
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from dialogue_gym.calibration.realism import Realism, measure_realism
+from dialogue_gym.calibration.samples import fingerprint
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.cli.reading import read_dialogues
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import load_policy, make_vector_env, play
-from dialogue_gym.simulators import UserSimulator, simulators
+from dialogue_gym.simulators import CalibratedUser, UserSimulator, simulators
+from dialogue_gym.simulators.calibrated_folder import MANIFEST
 from dialogue_gym.simulators.user_turns import kind_of
 
 
@@ -88,8 +91,12 @@ def run(settings: RealismSettings) -> int:
         ValueError: a log without user turns, a bad name or option.
         ImportError: an extra is missing.
     """
+    if (settings.out / MANIFEST).exists():  # another file in it would make the user unloadable
+        raise ValueError(f"{settings.out}: holds a calibrated user; another folder would be right")
     records = read_dialogues(settings.logs, strict=settings.strict)
     simulator = _simulator(settings)
+    if isinstance(simulator, CalibratedUser) and _fitted_to(simulator) == fingerprint(records):
+        print("warning: the user was fitted to this very log; judge it by other dialogues", file=sys.stderr)
     settings.out.mkdir(parents=True, exist_ok=True)
     # in any language: a simulator that speaks another than people do must not be spared its dialogues
     free = read_dialogues(settings.dialogues, strict=settings.strict, languages="any")
@@ -103,6 +110,11 @@ def run(settings: RealismSettings) -> int:
     print(realism.table())
     print(f"{settings.out / 'realism.html'}")
     return 0
+
+
+def _fitted_to(user: CalibratedUser) -> str | None:
+    found: str | None = user.manifest.get("data", {}).get("sha256")
+    return found
 
 
 def _simulator(settings: RealismSettings) -> UserSimulator:

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
-
-import tyro  # noqa: TID253  the command is opened by tyro alone
 
 from dialogue_gym.calibration.realism_reward import RewardSettings, improve
 from dialogue_gym.cli.reading import read_dialogues
@@ -25,8 +22,8 @@ class RealismRewardSettings(RewardSettings):
         dialogue-gym realism-reward --user runs/user --logs runs/people.jsonl --out runs/better-user
     """
 
-    logs: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
-    """A log; may be given more than once."""
+    logs: tuple[Path, ...] = ()
+    """The logs that the user was fitted to."""
     user: Path = Path("runs/user")
     """The calibrated user to start from; it stays as it is."""
     out: Path = Path("runs/better-user")

@@ -24,7 +24,8 @@ FEWER = {
 
 def commands() -> list[list[str]]:
     assert BLOCK is not None
-    return [shlex.split(line) for line in BLOCK[1].splitlines() if not line.startswith("#")]
+    lines = BLOCK[1].replace("\\\n", "").splitlines()
+    return [shlex.split(line) for line in lines if not line.startswith("#")]
 
 
 def run(words: list[str]) -> int:

@@ -22,8 +22,11 @@ def learn(
     """TRL's DPO on the rows; weights and tokenizer go to the folder. The user's model is changed."""
     if not rows:
         raise ValueError("the user's replies to each context are all the same, so there is nothing to prefer")
+    from transformers import PrinterCallback
+
     with quiet(), tempfile.TemporaryDirectory() as work:
         trainer = preference_trainer(user.language_model, rows, settings, work, key)
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
         adapter = {"selected_adapters": ["default"]} if hasattr(trainer.model, "peft_config") else {}
         trainer.model.save_pretrained(folder, **adapter)
