@@ -14,11 +14,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.sim_to_real.analysis import ENOUGH_SEEDS, contrasts, resampled, scores
+import numpy as np
+
+from benchmarks.sim_to_real.analysis import contrasts, resampled, scores
 from benchmarks.sim_to_real.arms import Judged, SeedOfStudy
+from benchmarks.sim_to_real.report import terminal, to_html
 from benchmarks.sim_to_real.settings import StudySettings, read_preset
-from benchmarks.sim_to_real.stages import Stage, run_stages
+from benchmarks.sim_to_real.stages import LOG, Stage, run_stages
 from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.logs import read_log
+from dialogue_gym.rollout import show
 
 
 def run(settings: StudySettings) -> dict[str, Any]:
@@ -29,7 +34,22 @@ def run(settings: StudySettings) -> dict[str, Any]:
     cache = settings.out / "stages"
     cache.mkdir(parents=True, exist_ok=True)
     run_stages(wanted, cache, settings.workers, _Display())
-    return {"settings": settings.to_dict(), **collect(settings, arms)}
+    result = {"settings": settings.to_dict(), **collect(settings, arms)}
+    (settings.out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    page = to_html(result, transcripts(settings, arms[0]))
+    (settings.out / "report.html").write_text(page, encoding="utf-8")
+    return result
+
+
+def transcripts(settings: StudySettings, arms: dict[str, Judged]) -> dict[str, str]:
+    """For each arm the dialogue of the first seed's task that separates the arms most."""
+    logs = {
+        arm: list(read_log(arms[arm].reference.folder(settings.out / "stages") / LOG))
+        for arm in settings.arms
+    }
+    by_task = zip(*logs.values(), strict=True)
+    spread = [np.std([record.reward or 0.0 for record in records]) for records in by_task]
+    return {arm: show(records[int(np.argmax(spread))]) for arm, records in logs.items()}
 
 
 def _stages(judged: Judged) -> list[Stage]:
@@ -62,6 +82,7 @@ def collect(settings: StudySettings, arms: Sequence[dict[str, Judged]]) -> dict[
             "ask_rate": _mean([r["estimates"]["ask_rate"]["mean"] for r in reference]),
             "turns": _mean([r["estimates"]["turns"]["mean"] for r in reference]),
             "budget": [_result(j.train, cache)["budget"] for j in judged if j.train],
+            "curves": [_result(j.train, cache)["curve"] for j in judged if j.train],
         }
     by_arm = {arm: [scores(_result(a[arm].reference, cache)) for a in arms] for arm in settings.arms}
     return {"arms": found, "contrasts": [vars(c) for c in contrasts(by_arm)]}
@@ -83,29 +104,6 @@ def _summary(by_seed: Sequence[Any], arm: str) -> dict[str, Any]:
     return {"mean": _mean(means), "low": boot[49], "high": boot[1949], "by_seed": means}
 
 
-def report(result: dict[str, Any], seeds: int) -> str:
-    """Tables for people."""
-    lines = ["in this toy: reward under the reference user [95 % over seeds and dialogues]"]
-    for arm, found in result["arms"].items():
-        r, own = found["reference"], found["own"]
-        gap = f", {own['mean'] - r['mean']:+.3f} under its own user" if own else ""
-        lines.append(
-            f"  {arm:18} {r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}], asks {found['ask_rate']:.2f}, "
-            f"{found['turns']:.1f} turns{gap}"
-        )
-    lines.append("against naive (calibrated was declared; the others' p are Holm-corrected)")
-    lines += [
-        f"  {c['arm']:18} {c['difference']:+.3f} t [{c['t_low']:+.3f}, {c['t_high']:+.3f}] "
-        f"bootstrap [{c['low']:+.3f}, {c['high']:+.3f}], p {c['p']:.3f}"
-        for c in result["contrasts"]
-    ]
-    if seeds < ENOUGH_SEEDS:
-        lines.append(
-            f"warning: {seeds} seeds are too few for a claim; at least {ENOUGH_SEEDS} would be right"
-        )
-    return "\n".join(lines)
-
-
 def _preset(arguments: Sequence[str]) -> StudySettings:
     """Where the other arguments begin; it must be known before they are read."""
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -123,8 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(explain(error, "agents"), file=sys.stderr)
         return 2
-    (settings.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(report(result, settings.seeds))
+    print(terminal(result))
+    print(f"{settings.out / 'report.html'}")
     return 0
 
 

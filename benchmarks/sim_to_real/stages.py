@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-DONE = "done.json"
+DONE, LOG = "done.json", "log.jsonl"
 VERSION = 1
 """Raise it when what stages do changes."""
 

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sim_to_real.stages import LOG
 from dialogue_agents.grpo.rollouts import DialogueRollout
 from dialogue_agents.grpo.run import train
 from dialogue_agents.grpo.settings import GRPOSettings
@@ -23,7 +24,7 @@ from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import CalibratedUser, ScriptedUser, UserSimulator
 from dialogue_gym.tasks.base import Kind
 
-LOG, USER, POLICY = "log.jsonl", "user", "policy"
+USER, POLICY = "user", "policy"
 _TOGETHER = 64
 _MAX_TOKENS = 48
 
