@@ -21,7 +21,7 @@ p { max-width: 46rem; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 14px; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; white-space: pre-line; }
 td.good { color: #00604a; } td.bad { color: #a33b00; font-weight: 600; } td.dim { color: #666; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; }
 .plots figure { margin: 0; max-width: 100%; } .plots svg { max-width: 100%; height: auto; }

@@ -79,9 +79,9 @@ def _contrast_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
         (
             c["arm"] + (" (declared)" if c["declared"] else ""),
             f"{c['difference']:+.3f}",
-            f"[{c['t_low']:+.3f}, {c['t_high']:+.3f}]",
+            f"[{c['t_low']:+.3f}, {c['t_high']:+.3f}]" if c["p"] == c["p"] else "-",  # NaN: one seed
             f"[{c['low']:+.3f}, {c['high']:+.3f}]",
-            f"{c['p']:.3f}",
+            f"{c['p']:.3f}" if c["p"] == c["p"] else "-",
         )
         for c in result["contrasts"]
     ]
