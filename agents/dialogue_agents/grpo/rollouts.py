@@ -34,7 +34,7 @@ def load_user(settings: LearnerSettings) -> UserSimulator:
     """
     given = json.loads(settings.env_kwargs)
     return build_simulator(
-        given.get("simulator", settings.simulator), given.get("language_model", settings.user_model)
+        given.get("simulator", settings.simulator), given.get("language_model", settings.language_model)
     )
 
 

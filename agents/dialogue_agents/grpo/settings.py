@@ -19,7 +19,7 @@ class LearnerSettings:
     """Environment id."""
     simulator: str = "scripted"
     """Who plays the user: a registered name."""
-    user_model: str | None = None
+    language_model: str | None = None
     """Language model of the user ("tiny", "transformers:PATH"); None where the simulator needs none."""
     env_kwargs: str = "{}"
     """More keywords for the environment, as a JSON object."""
