@@ -12,8 +12,6 @@ from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.calibrated import CalibratedUser
 
-__all__ = ["Standing", "judge", "shown"]
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:

@@ -11,9 +11,9 @@ from dialogue_gym.calibration.discriminator import (
     Exchange,
     FeatureDiscriminator,
     NgramDiscriminator,
+    shown,
 )
 from dialogue_gym.calibration.realism.resampling import Floats
-from dialogue_gym.calibration.realism_reward.judging import shown
 from dialogue_gym.calibration.realism_reward.settings import RewardSettings
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.seeding import NoiseKey
