@@ -6,16 +6,15 @@ it tells turns of dialogues apart that it has not seen is a distance between use
 test, Lopez-Paz & Oquab 2017). One that was trained against must never judge.
 """
 
-import re
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dialogue_gym.calibration.words import content_words, ngrams, words
+from dialogue_gym.calibration.turn_numbers import agents_message, turn_numbers
+from dialogue_gym.calibration.words import words
 from dialogue_gym.dialogue import Message
 from dialogue_gym.simulators.base import UserReply, UserRequest
 from dialogue_gym.simulators.prompted import user_view
@@ -27,7 +26,6 @@ Exchange: TypeAlias = tuple[UserRequest, UserReply]
 
 FOLDS = 5
 _CONTEXT_WORDS = 30
-_LISTEN = re.compile(r"\?|\d")
 
 
 def shown(turn: UserTurn, reply: UserReply) -> UserReply:
@@ -120,7 +118,7 @@ class NgramDiscriminator(FeatureDiscriminator):
         from sklearn.preprocessing import normalize
 
         replies = [reply.text for _, reply in turns]
-        heard = [" ".join(words(_agent(request))[-_CONTEXT_WORDS:]) for request, _ in turns]
+        heard = [" ".join(words(agents_message(request))[-_CONTEXT_WORDS:]) for request, _ in turns]
         plain: dict[str, Any] = {"norm": None, "alternate_sign": False, "lowercase": False}
         counters = [
             HashingVectorizer(analyzer="char", ngram_range=(1, 4), n_features=2**16, **plain),
@@ -132,7 +130,7 @@ class NgramDiscriminator(FeatureDiscriminator):
             counts = counter.transform(texts)
             counts.data = 1.0 + np.log(counts.data)
             blocks.append(normalize(counts))
-        numbers = csr_matrix(np.array([_numbers(*turn) for turn in turns]))
+        numbers = csr_matrix(np.array([turn_numbers(*turn) for turn in turns]))
         return hstack([*blocks, numbers], format="csr")
 
     def pipeline(self) -> Any:
@@ -170,7 +168,7 @@ class EncoderDiscriminator(FeatureDiscriminator):
     def features(self, turns: Sequence[Exchange]) -> Any:
         """(turns, hidden size + numbers); contexts are cut from the left to the model's limit."""
         hidden = [self._encode(turns[i : i + self.batch_size]) for i in range(0, len(turns), self.batch_size)]
-        return np.hstack([np.concatenate(hidden), np.array([_numbers(*turn) for turn in turns])])
+        return np.hstack([np.concatenate(hidden), np.array([turn_numbers(*turn) for turn in turns])])
 
     def pipeline(self) -> Any:
         """Standardised features, then logistic regression."""
@@ -302,77 +300,6 @@ def weighted_auc(scores: Floats, labels: NDArray[Any], weights: Floats) -> Float
     wins = (people * below).sum(axis=1)
     areas: Floats = np.divide(wins, total, out=np.full(len(wins), np.nan), where=total > 0)
     return areas
-
-
-def _agent(request: UserRequest) -> str:
-    return request.conversation[-1]["content"] if len(request.conversation) else ""
-
-
-def _numbers(request: UserRequest, reply: UserReply) -> list[float]:
-    """Lengths, the stop flag, how the reply takes up what the agent said, and what it is made of."""
-    agent, text = _agent(request), reply.text
-    said, heard = words(text), set(words(agent))
-    digit = any(c.isdigit() for c in text)
-    return [
-        np.log1p(len(said)),
-        np.log1p(len(text)) / 2,
-        float(reply.stop),
-        float(not text.strip()),
-        float(not request.conversation),
-        min(len(request.conversation) / 10, 1.0),
-        _share(said, heard),
-        float("?" in agent and digit),
-        float("?" in agent and "?" in text),
-        float("?" not in agent and reply.stop),
-        float(bool(_LISTEN.search(text)) and not _LISTEN.search(agent)),
-        float(text[:1].isupper()),
-        float(text.rstrip()[-1:] in (".", "!", "?")),
-        *_sources(request, text, said, heard),
-    ]
-
-
-def _sources(request: UserRequest, text: str, said: Sequence[str], heard: set[str]) -> list[float]:
-    """Where words and numbers come from: the brief, the user's own earlier turns, or nowhere."""
-    earlier = [m["content"] for m in request.conversation if m["role"] == "user"]
-    told = {word for message in earlier for word in words(message)}
-    known = words(request.brief.text)
-    numbers = _with_digits(said)
-    return [
-        _share(said, set(known)),
-        _share(ngrams(said, 2), set(ngrams(known, 2))),
-        _share(said, told),
-        float(any(n in known for n in numbers)),
-        float(any(n in told for n in numbers)),
-        float(any(n not in known and n not in heard for n in numbers)),
-        float(text in earlier),
-        *_agreement(numbers, frozenset(said), request.brief.text),
-        *_agreement(numbers, frozenset(heard), request.brief.text),
-    ]
-
-
-def _agreement(numbers: set[str], said: frozenset[str], brief: str) -> tuple[float, float]:
-    """Whether numbers agree, or disagree, with the sentence of the brief that is most about what was said."""
-    sentences = _sentences(brief)
-    common = [len(said & about) for about, _ in sentences]
-    if not numbers or max(common, default=0) == 0:
-        return 0.0, 0.0
-    best = [theirs for (_, theirs), n in zip(sentences, common, strict=True) if n == max(common)]
-    return float(any(numbers & theirs for theirs in best)), float(all(numbers - theirs for theirs in best))
-
-
-@lru_cache(maxsize=4096)
-def _sentences(text: str) -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
-    """What each sentence is about, numbers apart, and its numbers."""
-    parts = [frozenset(content_words(part)) for part in re.split(r"[.!?\n]+", text)]
-    return tuple((part - _with_digits(part), frozenset(_with_digits(part))) for part in parts if part)
-
-
-def _with_digits(said: Iterable[str]) -> set[str]:
-    return {word for word in said if word[0].isdigit()}
-
-
-def _share(said: Sequence[Hashable], of: Collection[Hashable]) -> float:
-    return sum(word in of for word in said) / max(len(said), 1)
 
 
 def _labels(labels: ArrayLike, count: int) -> NDArray[np.int64]:

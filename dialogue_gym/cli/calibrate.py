@@ -5,8 +5,6 @@ from pathlib import Path
 
 from dialogue_gym.calibration.fit import FitSettings, fit
 from dialogue_gym.cli.reading import read_dialogues
-from dialogue_gym.logs import DialogueRecord
-from dialogue_gym.simulators.user_turns import by_people
 
 
 @dataclass
@@ -50,13 +48,8 @@ class CalibrateSettings(FitSettings):
 
 def run(settings: CalibrateSettings) -> int:
     """Read, fit, and say what came of it."""
-    records = _read(settings)
+    records = read_dialogues(settings.logs, strict=settings.strict, only_people=settings.only_people)
     values = {field.name: getattr(settings, field.name) for field in fields(FitSettings)}
     print(fit(records, settings.out, FitSettings(**values)).summary())
     print(f"calibrated user: {settings.out}")
     return 0
-
-
-def _read(settings: CalibrateSettings) -> list[DialogueRecord]:
-    records = read_dialogues(settings.logs, strict=settings.strict)
-    return [record for record in records if not settings.only_people or by_people(record)]

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 from dialogue_gym.logs import DialogueRecord, import_dialogues
+from dialogue_gym.simulators.user_turns import by_people
 
 _OPTION_OF_IMPORT = re.compile(r"--(?:env|format)\b")
 
 
 def read_dialogues(
-    files: Sequence[Path], *, strict: bool, languages: Literal["one", "any"] = "one"
+    files: Sequence[Path],
+    *,
+    strict: bool,
+    languages: Literal["one", "any"] = "one",
+    only_people: bool = False,
 ) -> list[DialogueRecord]:
     """The dialogues of logs, or of files in any format; rows that are left out are named on standard error.
 
@@ -20,6 +25,7 @@ def read_dialogues(
         files: to read.
         strict: whether the first bad row is an error.
         languages: "one" leaves out users who write another language than most; "any" keeps them.
+        only_people: whether dialogues whose user was a simulation are left out.
 
     Raises:
         OSError: a file is missing.
@@ -32,7 +38,7 @@ def read_dialogues(
     if imported.report.dropped:
         rows = [row for rows in imported.report.dropped.values() for row in rows]
         print(imported.report.table(), *_advice(rows), sep="\n", file=sys.stderr)
-    return imported.records
+    return [record for record in imported.records if not only_people or by_people(record)]
 
 
 def _advice(messages: Sequence[str]) -> list[str]:

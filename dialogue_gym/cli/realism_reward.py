@@ -5,8 +5,6 @@ from pathlib import Path
 
 from dialogue_gym.calibration.realism_reward import RewardSettings, improve
 from dialogue_gym.cli.reading import read_dialogues
-from dialogue_gym.logs import DialogueRecord
-from dialogue_gym.simulators.user_turns import by_people
 
 
 @dataclass
@@ -47,11 +45,7 @@ class RealismRewardSettings(RewardSettings):
 def run(settings: RealismRewardSettings) -> int:
     """Read, improve, and say what came of it."""
     values = {field.name: getattr(settings, field.name) for field in fields(RewardSettings)}
-    print(improve(settings.user, _read(settings), settings.out, RewardSettings(**values)).summary())
+    records = read_dialogues(settings.logs, strict=settings.strict, only_people=settings.only_people)
+    print(improve(settings.user, records, settings.out, RewardSettings(**values)).summary())
     print(f"calibrated user: {settings.out}")
     return 0
-
-
-def _read(settings: RealismRewardSettings) -> list[DialogueRecord]:
-    records = read_dialogues(settings.logs, strict=settings.strict)
-    return [record for record in records if not settings.only_people or by_people(record)]
