@@ -121,7 +121,7 @@ def styled(count: int, vocabulary: tuple[str, ...], seed: int = 0) -> list[Excha
 def test_a_head_separates_styles_that_the_language_model_alone_can_see() -> None:
     casual, formal = styled(120, CASUAL), styled(120, FORMAL)
     # as long, and none of the words was said before: the numbers say nothing
-    assert [turn_numbers(*turn) for turn in casual] == [_numbers(*turn) for turn in formal]
+    assert [turn_numbers(*turn) for turn in casual] == [turn_numbers(*turn) for turn in formal]
     encoder = EncoderDiscriminator(load_language_model("tiny"))
     assert two_sample_auc(encoder, *sides(casual, formal)) > 0.95
     assert two_sample_auc(encoder, *sides(casual, styled(120, CASUAL, seed=1))) == pytest.approx(
