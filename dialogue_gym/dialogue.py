@@ -53,6 +53,16 @@ def clean_text(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
+def visible(text: str) -> str:
+    r"""Show control characters as escapes, so that no text can drive the terminal; line breaks stay.
+
+    Example:
+        >>> print(visible("hi\x1b[2J"))
+        hi\x1b[2J
+    """
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 class Transcript(Sequence[Message]):
     """An append-only list of messages; roles alternate and the user speaks first.
 

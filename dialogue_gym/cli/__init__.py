@@ -45,6 +45,12 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "cli",
             "play a policy against a user into a log",
         ),
+        "play": Command(
+            "dialogue_gym.cli.play",
+            "PlaySettings",
+            "cli",
+            "talk with a policy as its user, or as the agent of a user",
+        ),
         "import": Command(
             "dialogue_gym.cli.import_logs",
             "ImportSettings",

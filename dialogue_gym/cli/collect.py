@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dialogue_gym.cli.arguments import json_object
+from dialogue_gym.cli.reading import mend_log
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.envs import DialogueVectorEnv
-from dialogue_gym.logs import DialogueRecord, append, read_log, repair_log, write_log
+from dialogue_gym.logs import DialogueRecord, append, read_log, write_log
 from dialogue_gym.rollout import Policy, Trajectory, load_policy, make_vector_env, play, summarise
 from dialogue_gym.seeding import NoiseKey
 
 Seeds = tuple[int, int]
-
-_LINE_START = b'{"schema_version":'
-"""How a line that a kill left half written begins."""
 
 _FAILED = {reason.value for reason in EndReason if not reason.scored} - {EndReason.CONTEXT_OVERFLOW.value}
 """Ends that another try may not meet. A dialogue that fills the context does so every time."""
@@ -169,10 +167,7 @@ def _logged(path: Path, conditions: Mapping[str, Any], wanted: list[Seeds]) -> s
         )
     if twice := [seeds for seeds, count in found.items() if count > 1]:
         raise ValueError(f"{path} holds {len(twice)} dialogues twice; did two commands write to it?")
-    half = path.read_bytes().rpartition(b"\n")[2]
-    if not half.startswith(_LINE_START[: len(half)]):  # somebody's text, of which nothing may be lost
-        raise ValueError(f"{path}: is no log; choose another --out")
-    repair_log(path)
+    mend_log(path)
     return set(found)
 
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from dialogue_gym.logs import DialogueRecord, import_dialogues
+from dialogue_gym.logs import DialogueRecord, import_dialogues, repair_log
 from dialogue_gym.simulators.user_turns import by_people
+
+_LINE_START = b'{"schema_version":'
+"""How a line that a kill left half written begins."""
 
 _OPTION_OF_IMPORT = re.compile(r"--(?:env|format)\b")
 
@@ -39,6 +42,18 @@ def read_dialogues(
         rows = [row for rows in imported.report.dropped.values() for row in rows]
         print(imported.report.table(), *_advice(rows), sep="\n", file=sys.stderr)
     return [record for record in imported.records if not only_people or by_people(record)]
+
+
+def mend_log(path: Path) -> int:
+    """Remove what a kill left of a log's last line; returns the number of bytes removed.
+
+    Raises:
+        ValueError: the last line is not the beginning of a dialogue; the file stays as it is.
+    """
+    half = path.read_bytes().rpartition(b"\n")[2]
+    if not half.startswith(_LINE_START[: len(half)]):  # somebody's text, of which nothing may be lost
+        raise ValueError(f"{path}: is no log; choose another --out")
+    return repair_log(path)
 
 
 def _advice(messages: Sequence[str]) -> list[str]:

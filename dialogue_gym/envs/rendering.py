@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dialogue_gym.dialogue import Message
+from dialogue_gym.dialogue import Message, visible
 
 
 def render_messages(messages: Iterable[Message]) -> str:
@@ -20,5 +20,4 @@ def render_messages(messages: Iterable[Message]) -> str:
 
 def _paragraph(role: str, content: str) -> str:
     indent = "\n" + " " * (len(role) + 2)
-    visible = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in content)
-    return f"{role}: " + visible.replace("\n", indent)
+    return f"{role}: " + visible(content).replace("\n", indent)

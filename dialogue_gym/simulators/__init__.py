@@ -9,12 +9,14 @@ from dialogue_gym.simulators.base import (
     simulators,
 )
 from dialogue_gym.simulators.calibrated import CalibratedUser
+from dialogue_gym.simulators.human import HumanUser
 from dialogue_gym.simulators.personas import Persona, Population
 from dialogue_gym.simulators.prompted import PromptedUser
 from dialogue_gym.simulators.scripted import ScriptedUser
 
 __all__ = [
     "CalibratedUser",
+    "HumanUser",
     "Persona",
     "Population",
     "PromptedUser",

@@ -1,0 +1,101 @@
+"""``dialogue-gym play``: a person in one seat of a dialogue, at the terminal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dialogue_gym.cli.talking import RATINGS, Table, TalkSettings, ending, keep, open_log, rate
+from dialogue_gym.logs import DialogueRecord
+from dialogue_gym.rollout import PolicyReply, PolicyRequest
+from dialogue_gym.simulators import UserReply, UserRequest
+from dialogue_gym.simulators.human import PersonLeft, at_terminal, read_line, show_message
+
+
+@dataclass
+class PlaySettings(TalkSettings):
+    r"""Talk with a policy as its user, or with a user as their agent, at the terminal.
+
+    Who plays the user reads what they want and know, and asks for it in their own words; /stop ends the
+    dialogue when they are content. The dialogue and a rating go into --out, as people's dialogues do, and
+    only after a yes to that. One that is broken off (/leave, Ctrl-C) is kept too, as unfinished.
+
+    Examples:
+      The user of a math problem, with the rules as the agent:
+        dialogue-gym play MathChat-v0 --policy rule --out runs/people.jsonl
+      The agent of a scripted user who wants a notice:
+        dialogue-gym play DocEditChat-v0 --as agent --out runs/people.jsonl
+    """
+
+    out: Path | None = None
+    """The log that the dialogue is added to; without one, nothing is kept."""
+
+
+def run(settings: PlaySettings) -> int:
+    """Ask for consent, play, ask for a rating, keep."""
+    if settings.out is not None:
+        open_log(settings.out)
+    sitting = Table(settings).seat(_AtTerminal())
+    log = _consented(settings.out)
+    try:
+        record = sitting.play()
+        _show_end(record)
+        _rate(record)
+    except PersonLeft:
+        record = sitting.left()
+    except KeyboardInterrupt:
+        _keep(log, sitting.left())
+        raise
+    _keep(log, record)
+    return 0
+
+
+class _AtTerminal:
+    """A person at the terminal, as a ``Person``."""
+
+    def reply(self, request: UserRequest) -> UserReply:
+        return at_terminal(request)
+
+    def act(self, request: PolicyRequest) -> PolicyReply:
+        if len(request.conversation) == 1:
+            print("\nYou are the agent: find out what the user wants, and give it. /leave breaks off.")
+        show_message(request.conversation[-1])
+        while not (text := read_line("you> ")):
+            pass
+        return PolicyReply(text)
+
+
+def _consented(log: Path | None) -> Path | None:
+    """The log, if there is one and the person agrees."""
+    if log is None:
+        print("Nothing of this dialogue is kept; --out LOG would keep it.")
+        return None
+    print(f"What you write, and your rating of it, would be kept in {log}; nothing else about you.")
+    try:
+        if read_line("Keep them? [y/N] ").lower() in ("y", "yes"):
+            return log
+    except PersonLeft:
+        raise ValueError("nobody said whether the dialogue may be kept, so none was begun") from None
+    print("Nothing of this dialogue is kept.")
+    return None
+
+
+def _show_end(record: DialogueRecord) -> None:
+    """What the person has not seen yet: the last message where it was the other side's, and the end."""
+    last = record.messages[-1]
+    if last["role"] != {"user": "user", "agent": "assistant"}[record.extra["person"]["as"]]:
+        show_message(last)
+    print(f"The dialogue is over: {ending(record)}.")
+
+
+def _rate(record: DialogueRecord) -> None:
+    """Ask for a rating, which the person may leave out."""
+    while text := read_line("How good was it, from 1 (bad) to 5 (good)? Enter for no rating: "):
+        if text in map(str, RATINGS):
+            rate(record, int(text))
+            return
+        print(f"{text!r} is no number from 1 to 5.")
+
+
+def _keep(log: Path | None, record: DialogueRecord) -> None:
+    if log is not None:
+        keep(log, record)
+        print(f"The dialogue is in {log}.")
