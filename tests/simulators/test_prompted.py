@@ -80,20 +80,43 @@ def test_one_call_with_its_own_cache_name_and_noise() -> None:
     assert model.forgotten == [("user", "d7")]
 
 
+@pytest.mark.parametrize("prompt", ["full", "compact"])
 @pytest.mark.parametrize(
     ("said", "text", "stop"),
     [
         ("it's 6 ", "it's 6", False),
         (f"thanks {STOP_MARK} and more", "thanks", True),
         (STOP_MARK, "", True),
-        ("", "", False),
         ("[STOP", "[STOP", False),
     ],
 )
-def test_the_stop_mark_ends_the_dialogue_and_is_not_said(said: str, text: str, stop: bool) -> None:
-    (reply,) = PromptedUser(StubModel(lambda _: Completion(said, [1]))).reply([request()])
+def test_the_stop_mark_ends_the_dialogue_and_is_not_said(
+    said: str, text: str, stop: bool, prompt: Any
+) -> None:
+    (reply,) = PromptedUser(StubModel(lambda _: Completion(said, [1])), prompt).reply([request()])
     assert (reply.text, reply.stop, reply.error) == (text, stop, None)
+    assert reply.metadata["tokens"] == 1
+    assert reply.metadata["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("said", ["", "how many eggs?", "Sure! I can help you with that.", '"quoted"'])
+def test_the_compact_prompt_takes_every_turn_as_it_comes(said: str) -> None:
+    model = StubModel(lambda _: Completion(said, [1]))
+    user = PromptedUser(model, "compact")
+    (reply,) = user.reply([request()])
+    assert (reply.text, reply.error, len(model.requests)) == (said, None, 1)
     assert reply.metadata == {"tokens": 1, "finish_reason": "stop"}
+    assert user.identity().keys() == {
+        "name", "model", "prompt", "prompt_hash", "temperature", "max_tokens"
+    }  # fmt: skip
+
+
+def test_the_prompt_of_the_shipped_model_is_what_it_was_trained_on() -> None:
+    view = user_view(request(), "compact")
+    assert view[0]["content"] == (
+        "What you want: How many eggs?\nWhat you know: there are 6 boxes. each box has 4 eggs."
+    )
+    assert PromptedUser(StubModel(), "compact").identity()["prompt_hash"] == "d3ce4f99f172"
 
 
 @pytest.mark.parametrize("reason", ["error", "overflow"])
