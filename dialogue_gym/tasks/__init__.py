@@ -15,6 +15,8 @@ from dialogue_gym.tasks.base import (
 from dialogue_gym.tasks.documents import ProceduralDocuments
 from dialogue_gym.tasks.jsonl import JsonLinesTasks
 from dialogue_gym.tasks.math import ProceduralMath
+from dialogue_gym.tasks.sets import math_table
+from dialogue_gym.tasks.tables import TableTasks
 
 __all__ = [
     "SPLITS",
@@ -25,8 +27,10 @@ __all__ = [
     "ProceduralDocuments",
     "ProceduralMath",
     "Reference",
+    "TableTasks",
     "Task",
     "TaskSource",
+    "math_table",
     "task_from_dict",
     "task_sources",
     "task_to_dict",

@@ -1,7 +1,6 @@
 """Tasks from JSON Lines files: GSM8K's fields and our own; splits that near-duplicates cannot straddle."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -11,6 +10,7 @@ from typing import Any
 from dialogue_gym.dialogue import clean_text
 from dialogue_gym.registry import nearest
 from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.tasks.answers import marked_answer
 from dialogue_gym.tasks.base import (
     SPLITS,
     Brief,
@@ -23,8 +23,6 @@ from dialogue_gym.tasks.base import (
     task_sources,
 )
 from dialogue_gym.tasks.word_problems import brief_of_question, canonical_form
-
-_ANSWER = re.compile(r"#### *(-?)\$?(\d[\d,]*(?:\.\d+)?|\.\d+)%?")
 
 
 def split_of(form: str) -> str:
@@ -247,14 +245,14 @@ def _gsm8k_task(row: dict[str, Any], kind: Kind) -> Task:
     if kind != "math":
         raise ValueError("field 'question' belongs to math; a document has 'goal' and 'target'")
     _check_fields(row, ("question", "answer", "id"), ("split",))
-    match = _ANSWER.fullmatch(row["answer"].rstrip().rpartition("\n")[2].strip())
-    if match is None:
+    answer = marked_answer(row["answer"])
+    if answer is None:
         raise ValueError("field 'answer' has no number at its end; its last line should be '#### NUMBER'")
     return Task(
         id=row["id"],
         kind="math",
         brief=brief_of_question(row["question"]),
-        reference=Reference(answer=match[1] + match[2].replace(",", "")),
+        reference=Reference(answer=answer),
         split=row["split"],
         level=row["answer"].count("<<"),
     )
@@ -284,15 +282,3 @@ def _assign_splits(path: str, numbered: Sequence[tuple[int, Task]]) -> list[Task
         replace(task, split=named[form][1] if form in named else split_of(form))
         for form, (_, task) in zip(forms, numbered, strict=True)
     ]
-
-
-def _math_tasks(path: str) -> JsonLinesTasks:
-    return JsonLinesTasks(path, "math")
-
-
-def _document_tasks(path: str) -> JsonLinesTasks:
-    return JsonLinesTasks(path, "document")
-
-
-task_sources["math"].register("jsonl", _math_tasks)
-task_sources["document"].register("jsonl", _document_tasks)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dialogue_gym.tasks.base import Brief, Fact
 
-_STOPWORDS = frozenset(
+STOPWORDS = frozenset(
     re.findall(
         r"\w+",
         "a about after all also an and are as at be been before but by can did do does each every for "
@@ -54,7 +54,7 @@ def canonical_form(text: str) -> str:
     text = re.sub(r"\b[’']s\b", "", unicodedata.normalize("NFKC", text))
     out: list[str] = []
     for word in re.findall(r"\w+", _NUMBER.sub(" 0 ", text)):
-        masked = "N" if word[0].isupper() and word.lower() not in _STOPWORDS else word.lower()
+        masked = "N" if word[0].isupper() and word.lower() not in STOPWORDS else word.lower()
         if not (masked in ("N", "0") and out and out[-1] == masked):
             out.append(masked)
     return " ".join(out)
@@ -148,7 +148,7 @@ def _number_facts(texts: Sequence[str]) -> tuple[Fact, ...]:
             text=text,
             vague="" if _RELATION.search(text) else _NUMBER.sub("some", text),
             slip=_slip(value, values),
-            topics=_topics(text),
+            topics=topic_words(text),
         )
         for i, (value, text) in enumerate(values.items(), 1)
     )
@@ -178,6 +178,7 @@ def _above(number: int) -> Iterator[str]:
     return map(str, itertools.count(number + 1))
 
 
-def _topics(text: str) -> tuple[str, ...]:
+def topic_words(text: str) -> tuple[str, ...]:
+    """The words of a text that a question about it may use: lower case, three letters or more, no numbers."""
     words = re.findall(r"[a-z]{3,}", _NUMBER.sub(" ", text).lower())
-    return tuple(dict.fromkeys(word for word in words if word not in _STOPWORDS))
+    return tuple(dict.fromkeys(word for word in words if word not in STOPWORDS))
