@@ -6,6 +6,7 @@ ValueError, OSError or ImportError with one line. A module is imported when its 
 several bring torch.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,18 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "cli",
             "how often a user accepts answers that are wrong",
         ),
+        "show": Command(
+            "dialogue_gym.cli.show",
+            "ShowSettings",
+            "cli",
+            "dialogues of a log in the terminal",
+        ),
+        "stats": Command(
+            "dialogue_gym.cli.stats",
+            "StatsSettings",
+            "cli",
+            "turns, words, ends, scores and leakage of logs",
+        ),
     }
 )
 
@@ -89,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments (default: the process's) name.
 
     Returns:
-        The command's exit status; 2 for what cannot be, said in one line; 130 after Ctrl-C.
+        The command's exit status; 2 for what cannot be, said in one line; 130 after Ctrl-C; 141 where
+        whoever reads the output has had enough of it.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
@@ -103,7 +117,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {PROGRAM} has no command {name!r}: {nearest(name, COMMANDS)}", file=sys.stderr)
         return 2
     try:
-        return _run(name, given[1:])
+        status = _run(name, given[1:])
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # nothing more can be said, also not when the interpreter flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130

@@ -1,13 +1,16 @@
 """Transcripts for terminals."""
 
 import textwrap
+from collections.abc import Sequence
 
 from dialogue_gym.logs import DialogueRecord, PolicyRecord
 
 _PROMPTS = {"user": "user> ", "assistant": "agent> ", "system": "system> "}
 
 
-def show(record: DialogueRecord | PolicyRecord, width: int = 80) -> str:
+def show(
+    record: DialogueRecord | PolicyRecord, width: int = 80, notes: Sequence[Sequence[str]] = ()
+) -> str:
     r"""A dialogue as lines of at most ``width`` columns, and how it ended.
 
     Later lines of a message are indented, so that no text can look like another turn, and characters
@@ -16,6 +19,7 @@ def show(record: DialogueRecord | PolicyRecord, width: int = 80) -> str:
     Args:
         record: either view.
         width: at least 20.
+        notes: for each message what to say of it, on lines of their own beneath it; may be shorter.
 
     Example:
         >>> messages = [
@@ -28,12 +32,17 @@ def show(record: DialogueRecord | PolicyRecord, width: int = 80) -> str:
         agent> \x1b[2J
         (turn_limit, reward 0.000)
     """
-    lines = [_paragraph(_PROMPTS[m["role"]], m["content"], width) for m in record.messages]
+    lines: list[str] = []
+    for i, message in enumerate(record.messages):
+        lines.append(paragraph(_PROMPTS[message["role"]], message["content"], width))
+        # nearer to the margin than any line of a message
+        lines += [paragraph("   ^ ", note, width) for note in (notes[i] if i < len(notes) else ())]
     reward = "unscored" if record.reward is None else f"reward {record.reward:.3f}"
     return "\n".join([*lines, f"({record.end_reason or 'not over'}, {reward})"])
 
 
-def _paragraph(prompt: str, content: str, width: int) -> str:
+def paragraph(prompt: str, content: str, width: int) -> str:
+    """A prompt and a text beside it, in lines of at most ``width`` columns; made safe as in ``show``."""
     visible = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in content)
     indent = " " * len(prompt)
     lines: list[str] = []
