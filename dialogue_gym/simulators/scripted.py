@@ -67,6 +67,8 @@ class ScriptedUser:
     fewer than eight words                       -          x 0.2
     ===========================================  =========  ==========
 
+    The lines on the number of a math answer hold for word problems, not for formulas and puzzles.
+
     With the default populations about 30 % of its turns have three words or fewer (people: 29 %,
     2603.11245 D1) and the median is five to seven (people: seven, SimulatorArena math chats); the test
     of the population holds these figures.

@@ -69,15 +69,18 @@ def _read_answer(request: UserRequest, said: Disclosure, message: str) -> Readin
 
 def _plausibility(answer: str, request: UserRequest) -> dict[str, float]:
     """Sign and range: people know that a number of things is positive, whole and of a sensible size."""
+    brief = request.brief
+    if not brief.unit and all(fact.value == fact.text for fact in brief.facts):
+        return {}  # told in whole sentences: a formula or a puzzle, whose answer can be anything
     number = _NUMBER.search(answer.replace(",", ""))
     if number is None:
         return {"no number": 0.05}
     value = float(number.group())
-    known = [float(v) for fact in request.brief.facts for v in _NUMBER.findall(fact.value)]
+    known = [float(v) for fact in brief.facts for v in _NUMBER.findall(fact.value)]
     largest = max(known, default=0.0)
     if value <= 0 or (known and value > 100 * max(largest, 1.0)):
         return {"range": 0.05}
-    if request.brief.unit and not value.is_integer():
+    if brief.unit and not value.is_integer():
         return {"not whole": 0.3}
     return {}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from dialogue_gym.dialogue import Conversation, Transcript
+from dialogue_gym.simulators.style import MARKS
 from dialogue_gym.tasks.base import Brief, Fact
 
 
@@ -26,8 +27,10 @@ class Disclosure:
 
 @lru_cache(maxsize=4096)
 def whole(value: str) -> re.Pattern[str]:
-    """A pattern for ``value`` as whole words, in any case."""
-    return re.compile(rf"(?<!\w){re.escape(value)}(?!\w)", re.IGNORECASE)
+    """A pattern for ``value`` as whole words, in any case, with or without the marks that ``write`` drops."""
+    kept_and_dropped = re.split(f"({MARKS.pattern})", value)
+    pieces = (f"(?:{re.escape(p)})?" if i % 2 else re.escape(p) for i, p in enumerate(kept_and_dropped))
+    return re.compile(rf"(?<!\w){''.join(pieces)}(?!\w)", re.IGNORECASE)
 
 
 def says(text: str, value: str) -> bool:
@@ -36,6 +39,8 @@ def says(text: str, value: str) -> bool:
     Example:
         >>> says("it's 7 marbles", "7"), says("it's 17 marbles", "7")
         (True, False)
+        >>> says("it costs $5 but no more", "$5, but no more")
+        True
     """
     return bool(value) and bool(whole(value).search(text))
 

@@ -5,7 +5,8 @@ import re
 from dialogue_gym.simulators.personas import Persona
 from dialogue_gym.simulators.program import Chooser, choose, flip
 
-_MARKS = re.compile(r"[.,!'’]+(?=\s|$)|(?<=\w)'(?=\w)")
+MARKS = re.compile(r"[.,!'’]+(?=\s|$)|(?<=\w)'(?=\w)")  # what personas without punctuation leave out
+_FORMULA = re.compile(r"(\$[^$]*\$|\\[a-zA-Z]+)")
 
 
 def write(persona: Persona, text: str) -> str:
@@ -20,8 +21,15 @@ def write(persona: Persona, text: str) -> str:
     if persona.punctuation:
         text = text if text[-1:] in ".?!" else text + "."
     else:
-        text = _MARKS.sub("", text)
-    return text.lower() if persona.lowercase else text[:1].upper() + text[1:]
+        text = MARKS.sub("", text)
+    return _lower(text) if persona.lowercase else text[:1].upper() + text[1:]
+
+
+def _lower(text: str) -> str:
+    """Lower case, except in the formulas of a text with commands of LaTeX, which would turn into others."""
+    if "\\" not in text:
+        return text.lower()
+    return "".join(part if i % 2 else part.lower() for i, part in enumerate(_FORMULA.split(text)))
 
 
 def politely(chooser: Chooser, persona: Persona, text: str) -> str:
