@@ -74,13 +74,13 @@ class PromptedUser(LanguageModelUser):
         guards: Sequence[Guard] | None = None,
     ) -> None:
         super().__init__(language_model, sampling)
-        prompt = prompt or getattr(self.language_model, "user_prompt", "full")
-        _check_settings(prompt, output, stop_mark, retries)
-        self.prompt: PromptStyle = prompt
+        style: Any = prompt or getattr(self.language_model, "user_prompt", "full")
+        _check_settings(style, output, stop_mark, retries)
+        self.prompt: PromptStyle = style
         self.output: Output = output
         self.stop_mark, self.retries = stop_mark, retries
-        self.guards = _checked((GUARDS if prompt == "full" else ()) if guards is None else guards)
-        self._watched = prompt == "full" or bool(self.guards)
+        self.guards = _checked((GUARDS if style == "full" else ()) if guards is None else guards)
+        self._watched = style == "full" or bool(self.guards)
 
     def generation_request(self, request: UserRequest) -> GenerationRequest:
         """The flipped dialogue under the prompt."""
