@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +31,13 @@ class Registry(Generic[T]):
 
     Names and dicts are JSON, so that an environment made from them has a JSON ``spec``.
 
+    Other packages add names by entry points: a name that is not registered here is looked for among them
+    when it is asked for, and only then is their code imported. A name that is registered goes first.
+
+    Args:
+        what: the kind of part, for error messages.
+        group: the group of entry points that other packages use; "" for none.
+
     Example:
         >>> shapes = Registry[list[int]]("shape")
         >>> shapes.register("zeros", lambda n=2: [0] * n)
@@ -41,8 +49,8 @@ class Registry(Generic[T]):
         ValueError: unknown shape 'zeroes': did you mean 'zeros'?
     """
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, group: str = "") -> None:
+        self.what, self.group = what, group
         self._factories: dict[str, Callable[..., T]] = {}
 
     def register(self, name: str, factory: Callable[..., T]) -> None:
@@ -52,14 +60,15 @@ class Registry(Generic[T]):
         self._factories[name] = factory
 
     def names(self) -> list[str]:
-        """All registered names, sorted."""
-        return sorted(self._factories)
+        """All registered names and those of other packages, sorted."""
+        return sorted({*self._factories, *(plugin.name for plugin in self._plugins())})
 
     def build(self, spec: str | Mapping[str, Any] | T, **context: Any) -> T:
         """Turn a name or a dict into an object; objects come back as they are.
 
         Raises:
-            ValueError: unknown name, or options that the factory does not take or needs.
+            ValueError: unknown name, options that the factory does not take or needs, or another package's
+                part that cannot be loaded; the message names the package.
         """
         if isinstance(spec, str):
             name, options = spec, {}
@@ -72,15 +81,39 @@ class Registry(Generic[T]):
             raise ValueError(f"a {self.what} must be an object, not a class: give {spec.__name__}(...)")
         else:
             return spec
-        if name not in self._factories:
-            raise ValueError(f"unknown {self.what} {name!r}: {nearest(name, self._factories)}")
-        factory = self._factories[name]
+        factory = self._factories.get(name) or self._load(name)
         check_options(factory, options, f"{self.what} {name!r}", self._factories)
         try:
             inspect.signature(factory).bind(**options, **context)
         except TypeError as error:  # a factory that cannot do without an option
             raise ValueError(f"{self.what} {name!r}: {error}") from None
         return factory(**options, **context)
+
+    def _plugins(self) -> Iterable[EntryPoint]:
+        return entry_points(group=self.group) if self.group else ()
+
+    def _load(self, name: str) -> Callable[..., T]:
+        """The factory that another package offers under this name."""
+        offers = {_package(plugin): plugin for plugin in self._plugins() if plugin.name == name}
+        if not offers:
+            raise ValueError(f"unknown {self.what} {name!r}: {nearest(name, self.names())}")
+        if len(offers) > 1:
+            packages = " and ".join(sorted(offers))
+            raise ValueError(f"{self.what} {name!r} is offered by {packages}; uninstall one of them")
+        [(package, plugin)] = offers.items()
+        where = f"{self.what} {name!r} of the package {package!r}"
+        try:
+            factory: Callable[..., T] = plugin.load()
+        except Exception as error:  # whatever their code raises when it is imported
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(f"{where} cannot be loaded ({plugin.value}): {reason}") from error
+        if not callable(factory):
+            raise ValueError(f"{where}: {plugin.value} cannot be called, it is of {type(factory)}")
+        return factory
+
+
+def _package(plugin: EntryPoint) -> str:
+    return plugin.dist.name if plugin.dist else "?"
 
 
 def check_options(

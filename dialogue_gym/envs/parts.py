@@ -118,7 +118,7 @@ def build_simulator(spec: Any, language_model: Any = None) -> UserSimulator:
         spec = {**spec, "language_model": language_model}
     simulator = simulators.build(spec)
     if not isinstance(simulator, UserSimulator):
-        raise ValueError(f"simulator must be a UserSimulator, a name or a dict, got {type(spec).__name__}")
+        raise ValueError(f"simulator must be a UserSimulator, a name or a dict, got a {type(simulator)}")
     return simulator
 
 

@@ -110,4 +110,4 @@ class ScoringUserSimulator(UserSimulator, Protocol):
         ...
 
 
-simulators: Registry[UserSimulator] = Registry("user simulator")
+simulators: Registry[UserSimulator] = Registry("user simulator", group="dialogue_gym.simulators")

@@ -143,7 +143,7 @@ class _Logged:
         record, ended = self.record, index >= len(self.contents)
         if not ended:
             return self._said(index)
-        if record.end_reason == EndReason.USER_STOP and index == len(self.contents) and index % 2 == 0:
+        if record.end_reason == EndReason.USER_STOP and index == len(self.contents):
             return UserReply("", stop=True)
         if record.end_reason in _FAILED:
             failure = str(record.extra.get("failure") or "the logged user failed here")
