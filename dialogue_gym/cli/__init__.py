@@ -88,6 +88,12 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "cli",
             "dialogues of a log in the terminal",
         ),
+        "view": Command(
+            "dialogue_gym.cli.view",
+            "ViewSettings",
+            "cli",
+            "dialogues of a log, or of two side by side, as a page for the browser",
+        ),
         "stats": Command(
             "dialogue_gym.cli.stats",
             "StatsSettings",
