@@ -15,7 +15,8 @@ from dialogue_gym.tasks.base import (
 from dialogue_gym.tasks.documents import ProceduralDocuments
 from dialogue_gym.tasks.jsonl import JsonLinesTasks
 from dialogue_gym.tasks.math import ProceduralMath
-from dialogue_gym.tasks.sets import math_table
+from dialogue_gym.tasks.pieces import Pieces
+from dialogue_gym.tasks.sets import document_table, math_table
 from dialogue_gym.tasks.tables import TableTasks
 
 __all__ = [
@@ -24,12 +25,14 @@ __all__ = [
     "Fact",
     "JsonLinesTasks",
     "Kind",
+    "Pieces",
     "ProceduralDocuments",
     "ProceduralMath",
     "Reference",
     "TableTasks",
     "Task",
     "TaskSource",
+    "document_table",
     "math_table",
     "task_from_dict",
     "task_sources",
