@@ -12,25 +12,28 @@ from dialogue_gym.language_models.base import (
     Sampling,
     language_models,
 )
+from dialogue_gym.language_models.http_model import HttpModel
 
 __all__ = [
     "Completion",
     "FinishReason",
     "GenerationRequest",
+    "HttpModel",
     "LanguageModel",
     "Sampling",
     "language_models",
     "load_language_model",
+    "named_language_model",
 ]
 
 
 def load_language_model(spec: str | Mapping[str, Any] | LanguageModel) -> LanguageModel:
-    """Turn ``"NAME"``, ``"NAME:PATH"`` or ``{"name": NAME, **options}`` into a model; objects pass through.
+    """Turn a name, ``{"name": NAME, **options}`` or what ``named_language_model`` reads into a model.
 
-    ``"transformers:PATH"`` is ``{"name": "transformers", "path": PATH}``.
+    Objects pass through.
 
     Raises:
-        ValueError: an unknown name or option, or no path where one is needed.
+        ValueError: an unknown name or option, or no path, address or model where one is needed.
         FileNotFoundError: nothing loadable at the path.
         ImportError: an extra is not installed; the message names it.
 
@@ -40,10 +43,30 @@ def load_language_model(spec: str | Mapping[str, Any] | LanguageModel) -> Langua
         ...
         ValueError: unknown language model 'tinny': did you mean 'tiny'?
     """
-    if isinstance(spec, str) and ":" in spec:
-        name, path = spec.split(":", 1)
-        return language_models.build({"name": name, "path": path})
-    return language_models.build(spec)
+    return language_models.build(named_language_model(spec) if isinstance(spec, str) else spec)
+
+
+def named_language_model(spec: str) -> dict[str, Any]:
+    """The name and options that a string stands for: "NAME", "NAME:PATH" or "ADDRESS#MODEL".
+
+    Raises:
+        ValueError: an address without a model.
+
+    Example:
+        >>> named_language_model("transformers:FOLDER")
+        {'name': 'transformers', 'path': 'FOLDER'}
+        >>> named_language_model("http://localhost:8000/v1#Qwen/Qwen3-4B")
+        {'name': 'http', 'base_url': 'http://localhost:8000/v1', 'model': 'Qwen/Qwen3-4B'}
+    """
+    name, colon, path = spec.partition(":")
+    if colon and name.lower() in ("http", "https"):
+        base_url, _, model = spec.partition("#")
+        if not model:
+            raise ValueError(
+                "a language model over HTTP needs a model after '#': 'http://HOST:PORT/v1#MODEL'"
+            )
+        return {"name": "http", "base_url": base_url, "model": model}
+    return {"name": name, "path": path} if colon else {"name": name}
 
 
 def _import_with_extra(module: str, needs: str) -> Any:
@@ -82,3 +105,4 @@ def _tiny() -> LanguageModel:
 
 language_models.register("transformers", _transformers)
 language_models.register("tiny", _tiny)
+language_models.register("http", HttpModel)

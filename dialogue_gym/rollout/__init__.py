@@ -14,6 +14,7 @@ from dialogue_gym.rollout.loading import load_policy, make_vector_env
 from dialogue_gym.rollout.play import play
 from dialogue_gym.rollout.policies import LanguageModelPolicy
 from dialogue_gym.rollout.rules import RulePolicy
+from dialogue_gym.rollout.text_policy import TextPolicy
 from dialogue_gym.rollout.transcripts import show
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PolicyReply",
     "PolicyRequest",
     "RulePolicy",
+    "TextPolicy",
     "Trajectory",
     "asked_for_held",
     "compare",

@@ -6,11 +6,17 @@ from typing import Any
 import gymnasium as gym
 
 from dialogue_gym.envs import DialogueVectorEnv
-from dialogue_gym.language_models import Sampling, language_models, load_language_model
+from dialogue_gym.language_models import (
+    Sampling,
+    language_models,
+    load_language_model,
+    named_language_model,
+)
 from dialogue_gym.registry import check_options, nearest
 from dialogue_gym.rollout.base import Policy
 from dialogue_gym.rollout.policies import LanguageModelPolicy
 from dialogue_gym.rollout.rules import RulePolicy
+from dialogue_gym.rollout.text_policy import TextPolicy
 from dialogue_gym.tasks.base import Kind
 
 _OF_POLICY = ("system_prompt", *Sampling.__dataclass_fields__)
@@ -39,7 +45,8 @@ def make_vector_env(env_id: str, num_envs: int, /, **keywords: Any) -> DialogueV
 def load_policy(spec: str | Mapping[str, Any] | Policy, kind: Kind, **options: Any) -> Policy:
     """Turn a name, or a dict of a name and options, into a policy; objects pass through.
 
-    The names are "rule" and those of the language models: ``"tiny"``, ``"transformers:PATH"``.
+    The names are "rule" and those of the language models: ``"tiny"``, ``"transformers:PATH"``,
+    ``"http://HOST:PORT/v1#MODEL"``.
 
     Args:
         spec: ``"rule"``, ``"transformers:PATH"``, ``{"name": "rule", "ask_rate": 0.5}`` or an object.
@@ -75,10 +82,7 @@ def load_policy(spec: str | Mapping[str, Any] | Policy, kind: Kind, **options: A
 
 
 def _as_dict(spec: str | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(spec, Mapping):
-        return dict(spec)
-    name, colon, path = spec.partition(":")
-    return {"name": name, "path": path} if colon else {"name": name}
+    return named_language_model(spec) if isinstance(spec, str) else dict(spec)
 
 
 def _rules(kind: Kind, options: Mapping[str, Any]) -> Policy:
@@ -91,9 +95,6 @@ def _rules(kind: Kind, options: Mapping[str, Any]) -> Policy:
 def _language_model(chosen: Mapping[str, Any]) -> Policy:
     own = {k: v for k, v in chosen.items() if k in _OF_POLICY}
     model: Any = load_language_model({k: v for k, v in chosen.items() if k not in own})
-    if not hasattr(model, "codec"):
-        raise ValueError(
-            f"language model {chosen['name']!r} has no chat codec, which a policy needs to keep token ids"
-        )
     prompt = own.pop("system_prompt", None)
-    return LanguageModelPolicy(model, Sampling(**own), prompt)
+    policy = LanguageModelPolicy if hasattr(model, "codec") else TextPolicy
+    return policy(model, Sampling(**own), prompt)

@@ -4,9 +4,18 @@ from typing import Any
 
 import pytest
 
-from dialogue_gym.language_models import LanguageModel, language_models
+from dialogue_gym.language_models import Completion, LanguageModel, language_models
 from dialogue_gym.language_models.tiny_model import tiny_model_path
-from dialogue_gym.rollout import LanguageModelPolicy, Policy, RulePolicy, load_policy, make_vector_env
+from dialogue_gym.rollout import (
+    LanguageModelPolicy,
+    Policy,
+    PolicyRequest,
+    RulePolicy,
+    TextPolicy,
+    load_policy,
+    make_vector_env,
+)
+from dialogue_gym.seeding import NoiseKey
 
 
 @pytest.mark.parametrize("kind", ["math", "document"])
@@ -42,7 +51,7 @@ def test_objects_pass_through() -> None:
     ("spec", "options", "message"),
     [
         ("tinny", {}, "unknown policy 'tinny': did you mean 'tiny'"),
-        ("", {}, "unknown policy '': valid names: 'rule', 'tiny', 'transformers'"),
+        ("", {}, "unknown policy '': valid names: 'http', 'rule', 'tiny', 'transformers'"),
         ({"ask_rate": 1}, {}, "unknown policy None"),
         ("rule", {"askrate": 1}, "policy 'rule' has no option 'askrate': did you mean 'ask_rate'"),
         ("rule:path", {}, "policy 'rule' has no option 'path'"),
@@ -58,10 +67,11 @@ def test_bad_names_and_options(spec: Any, options: dict[str, Any], message: str)
         load_policy(given, "math", **rest)
 
 
-def test_a_language_model_without_a_codec_is_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_language_model_without_a_codec_gives_text_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     class Bare:
         def generate(self, requests: Any, sampling: Any) -> list[Any]:
-            return []
+            assert requests[0].prompt_ids is None
+            return [Completion(r.messages[-1]["content"], [1, 2], [-1.0, -1.0]) for r in requests]
 
         def forget(self, dialogue_ids: Any) -> None: ...
 
@@ -72,8 +82,10 @@ def test_a_language_model_without_a_codec_is_no_policy(monkeypatch: pytest.Monke
         return Bare()
 
     monkeypatch.setattr(language_models, "_factories", {"bare": bare})
-    with pytest.raises(ValueError, match="'bare' has no chat codec"):
-        load_policy("bare", "math")
+    policy = load_policy("bare", "math", system_prompt="Be brief.")
+    assert isinstance(policy, TextPolicy)
+    [reply] = policy.act([PolicyRequest(0, [{"role": "user", "content": "hi"}], NoiseKey((0,)))])
+    assert (reply.text, reply.token_ids, reply.log_probs) == ("hi", [], [])
 
 
 def test_environments() -> None:
