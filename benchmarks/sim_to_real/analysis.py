@@ -1,4 +1,4 @@
-"""What the study says: scores by arm, contrasts paired by seed, and gaps between users."""
+"""What the study says: scores by arm, contrasts paired by seed, and how users rank policies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.sim_to_real.arms import REFERENCE
 from dialogue_gym.seeding import NoiseKey
 
 DECLARED = ("calibrated", "naive")
@@ -25,23 +26,32 @@ class Contrast:
         arm: the first.
         against: the other.
         difference: mean over seeds.
-        t_low: lower end of the 95 % t-interval over seeds; NaN for one seed.
+        by_seed: the differences of the seeds.
+        t_low: lower end of the 95 % t-interval over seeds; None for one seed.
         t_high: upper end.
         low: lower end of the 95 % bootstrap interval over seeds and dialogues.
         high: upper end.
-        p: of the paired t-test, Holm-corrected unless declared; NaN for one seed.
+        p: of the paired t-test, Holm-corrected unless declared; None for one seed.
         declared: whether it was declared in advance.
     """
 
     arm: str
     against: str
     difference: float
-    t_low: float
-    t_high: float
+    by_seed: list[float]
+    t_low: float | None
+    t_high: float | None
     low: float
     high: float
-    p: float
+    p: float | None
     declared: bool
+
+    @property
+    def shown(self) -> bool:
+        """Whether both intervals lie on one side of zero."""
+        if self.t_low is None or self.t_high is None:
+            return False
+        return min(self.t_low, self.low) > 0 or max(self.t_high, self.high) < 0
 
 
 def scores(evaluation: Mapping[str, Any]) -> Floats:
@@ -50,20 +60,33 @@ def scores(evaluation: Mapping[str, Any]) -> Floats:
     return np.array([np.nan if reward is None else reward for reward in rewards])
 
 
+def summary(by_seed: Sequence[Floats], key: tuple[str, ...]) -> dict[str, Any]:
+    """Mean over seeds with a bootstrap interval over seeds and dialogues.
+
+    Args:
+        by_seed: each seed's values.
+        key: names the draws.
+    """
+    means = [float(np.nanmean(part)) for part in by_seed]
+    low, high = np.percentile(resampled(by_seed, key), (2.5, 97.5))
+    return {"mean": float(np.mean(means)), "low": float(low), "high": float(high), "by_seed": means}
+
+
 def contrasts(by_arm: Mapping[str, Sequence[Floats]]) -> list[Contrast]:
-    """Every trained arm against the naive one, the declared contrast first.
+    """Every arm against naive, and every other against calibrated; the declared contrast first.
 
     Args:
         by_arm: for each arm the scores of each seed's dialogues; dialogue i of a seed is one for all.
     """
-    reference = DECLARED[1]
-    if reference not in by_arm:
-        return []
-    others = [arm for arm in by_arm if arm != reference]
-    raw = [_contrast(arm, reference, by_arm[arm], by_arm[reference]) for arm in others]
-    extra = [c for c in raw if not c.declared]
-    corrected = dict(zip([c.arm for c in extra], holm([c.p for c in extra]), strict=True))
-    made = [Contrast(**{**asdict(c), "p": corrected.get(c.arm, c.p)}) for c in raw]
+    first, second = DECLARED
+    pairs = [(arm, second) for arm in by_arm if arm != second and second in by_arm]
+    pairs += [(first, arm) for arm in by_arm if arm not in DECLARED and first in by_arm]
+    raw = [_contrast(a, b, by_arm[a], by_arm[b]) for a, b in pairs]
+    extra = holm([np.nan if c.p is None or c.declared else c.p for c in raw])
+    made = [
+        c if c.declared or c.p is None else Contrast(**{**asdict(c), "p": p})
+        for c, p in zip(raw, extra, strict=True)
+    ]
     return sorted(made, key=lambda c: not c.declared)
 
 
@@ -72,23 +95,28 @@ def _contrast(arm: str, against: str, a: Sequence[Floats], b: Sequence[Floats]) 
 
     pairs = [x - y for x, y in zip(a, b, strict=True)]
     means = np.array([np.nanmean(pair) for pair in pairs])
-    t_low = t_high = p = float("nan")
+    t_low = t_high = p = None
     if len(means) > 1 and means.std() > 0:
         test = stats.ttest_1samp(means, 0.0)
         interval = test.confidence_interval(0.95)
         t_low, t_high, p = float(interval.low), float(interval.high), float(test.pvalue)
-    low, high = np.percentile(resampled(pairs, ("contrast", arm, against)), (2.5, 97.5))
-    return Contrast(
-        arm,
-        against,
-        float(means.mean()),
-        t_low,
-        t_high,
-        float(low),
-        float(high),
-        p,
-        (arm, against) == DECLARED,
-    )
+    low, high = (float(x) for x in np.percentile(resampled(pairs, ("contrast", arm, against)), (2.5, 97.5)))
+    difference, declared = float(means.mean()), (arm, against) == DECLARED
+    return Contrast(arm, against, difference, means.tolist(), t_low, t_high, low, high, p, declared)
+
+
+def verdict(found: Sequence[Contrast], seeds: int) -> str:
+    """What the declared contrast says, in a sentence; no claim with few seeds."""
+    declared = next((c for c in found if c.declared), None)
+    if declared is None:
+        return f"The declared contrast, {DECLARED[0]} against {DECLARED[1]}, needs both arms."
+    if seeds < ENOUGH_SEEDS:
+        return f"Warning: {seeds} seeds are too few for a claim; {ENOUGH_SEEDS} would be the least."
+    said = f"{DECLARED[0]} minus {DECLARED[1]} is {declared.difference:+.3f}"
+    if not declared.shown:
+        return f"In this toy no difference is shown: {said}, and an interval includes zero."
+    ahead = DECLARED[0] if declared.difference > 0 else DECLARED[1]
+    return f"In this toy the {ahead} arm is ahead: {said}, and both intervals exclude zero."
 
 
 def resampled(by_seed: Sequence[Floats], key: tuple[str, ...]) -> Floats:
@@ -100,6 +128,51 @@ def resampled(by_seed: Sequence[Floats], key: tuple[str, ...]) -> Floats:
         drawn = [by_seed[s][rng.integers(0, len(by_seed[s]), len(by_seed[s]))] for s in seeds]
         means.append(np.mean([np.nanmean(part) for part in drawn]))
     return np.array(means)
+
+
+def ranks(policies: Sequence[Mapping[str, Any]], user: str) -> dict[str, Any]:
+    """Spearman's rank correlation of policies' scores under a user and under the reference.
+
+    Args:
+        policies: each with its "seed" and "scores" by user.
+        user: whose ranking is compared.
+
+    Returns:
+        "all", over policies of all seeds together, and "low" and "high" of its 95 % interval, seeds
+        resampled; "within", the mean of each seed's own. None where scores are all equal.
+    """
+    by_seed: dict[int, list[tuple[float, float]]] = {}
+    for policy in policies:
+        pair = (policy["scores"][user], policy["scores"][REFERENCE])
+        by_seed.setdefault(policy["seed"], []).append(pair)
+    groups = list(by_seed.values())
+    rng = NoiseKey(("study ranks", user)).generator()
+    drawn = [
+        spearman([pair for i in rng.integers(0, len(groups), len(groups)) for pair in groups[i]])
+        for _ in range(_RESAMPLES // 4)
+    ]
+    known = [r for r in drawn if r is not None]
+    low, high = (float(x) for x in np.percentile(known, (2.5, 97.5))) if known else (None, None)
+    within = [r for r in map(spearman, groups) if r is not None]
+    together = spearman([pair for group in groups for pair in group])
+    return {"all": together, "low": low, "high": high, "within": float(np.mean(within)) if within else None}
+
+
+def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Spearman's rank correlation, ties at their mean rank; None where a side is constant.
+
+    Example:
+        >>> round(spearman([(0.1, 1), (0.2, 2), (0.3, 2)]), 3)
+        0.866
+        >>> spearman([(0.1, 1), (0.1, 2)]) is None
+        True
+    """
+    from scipy import stats
+
+    a, b = (stats.rankdata(side) for side in zip(*pairs, strict=True))
+    if a.std() == 0 or b.std() == 0:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -3,31 +3,48 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.sim_to_real.analysis import DECLARED, ENOUGH_SEEDS
-from dialogue_gym.reports import Cell, Plot, Section, Table, figure, page, plot
+from benchmarks.sim_to_real import plots
+from benchmarks.sim_to_real.analysis import DECLARED
+from dialogue_gym.reports import Cell, Section, Table, page
 
-_ARMS = ("arm", "reward under the reference [95 %]", "asks", "turns", "gap to its own user", "policy tokens")
-_CONTRASTS = ("arm", "against naive", "t over seeds [95 %]", "bootstrap [95 %]", "p")
+Rows = list[tuple[str, ...]]
+_SCORES = ("arm", "reward under the reference [95 %]", "under its own user", "gap", "|gap|", "asks", "turns")
+_CONTRASTS = ("contrast", "difference", "t over seeds [95 %]", "bootstrap [95 %]", "p")
+_BEHAVIOUR = ("arm", "turns", "agent's words", "user's words", "asks", "policies that count")
+_BUDGET = (
+    "arm",
+    "updates",
+    "policy tokens",
+    "user calls",
+    "user tokens",
+    "look-ahead tokens",
+    "CPU s",
+    "wall s",
+)
+_RANKS = ("user", "all policies [95 %]", "within a seed")
 _READING = (
-    "All figures are those of a toy unless the preset says otherwise. The primary figure is the reward under "
-    "the reference user, whom only the oracle has trained with. Intervals of scores resample seeds and "
-    "dialogues; the contrast of calibrated against naive was declared in advance, the p values of the others "
-    "are Holm-corrected.",
-    "Gap: the score under the user of training minus that under the reference. A user who agrees with "
-    "everything makes it large and positive.",
+    "All figures are those of a toy unless the preset says otherwise: a tiny model, generated tasks, "
+    "scripted people. The primary figure is the reward under the reference user, whom only the oracle has "
+    "trained with. Intervals of scores resample dialogues and seeds, each of which has a reference "
+    "population of its own.",
+    "Gap: the score under the user of training minus that under the reference, on the same tasks. A user who "
+    "makes it easy has a large positive one. Which of the policies along a training counts is decided by its "
+    "own user, on other tasks; the reference has no say in it.",
 )
 
 
 def terminal(result: Mapping[str, Any]) -> str:
-    """Both tables as lines of plain text, and a warning where seeds are few."""
-    seeds = result["settings"]["seeds"]
+    """The main tables as plain text, and what may be said of the declared contrast."""
     parts = [
-        "in this toy",
-        _lines(_ARMS, _arm_rows(result)),
-        "",
-        _lines(_CONTRASTS, _contrast_rows(result)),
+        f"{result['settings']['env']}, {result['settings']['seeds']} seeds, in this toy",
+        lines(_SCORES, score_rows(result)),
+        lines(_CONTRASTS, _contrast_rows(result)),
     ]
-    return "\n".join([*parts, *_warning(seeds)])
+    if result["divergence"]:
+        parts.append(lines(_divergence_columns(result), divergence_rows(result)))
+    if result["ranks"]:
+        parts.append(lines(_RANKS, _rank_rows(result)))
+    return "\n\n".join([*parts, result["verdict"]])
 
 
 def to_html(result: Mapping[str, Any], transcripts: Mapping[str, str]) -> str:
@@ -37,57 +54,172 @@ def to_html(result: Mapping[str, Any], transcripts: Mapping[str, str]) -> str:
         result: what the study found.
         transcripts: by arm, a dialogue on the same task.
     """
+    scores = [plots.scores(result), plots.curves(result)]
     sections = [
-        Section(text=[*_READING, *_warning(result["settings"]["seeds"])]),
-        Section("Scores", table=_table(_ARMS, _arm_rows(result)), plots=[_scores(result), _curves(result)]),
-        Section(
-            f"{DECLARED[0]} and others against {DECLARED[1]}",
-            table=_table(_CONTRASTS, _contrast_rows(result)),
-        ),
-        Section("One task, each arm", table=_table(("arm", "dialogue"), list(transcripts.items()))),
-        Section("Settings", [", ".join(f"{k} {v}" for k, v in result["settings"].items())]),
+        Section(text=[*_READING, result["verdict"]]),
+        Section("Scores", table=table(_SCORES, score_rows(result)), plots=scores),
+        Section("Contrasts", [_about_contrasts()], table(_CONTRASTS, _contrast_rows(result))),
+        *_users(result),
+        Section("Behaviour with the reference", table=table(_BEHAVIOUR, _behaviour_rows(result))),
+        Section("What training cost, a seed", table=table(_BUDGET, _budget_rows(result))),
+        Section("One task, each arm", table=table(("arm", "dialogue"), list(transcripts.items()))),
+        Section("How this came about", table=table(("what", "is"), _about(result))),
     ]
     return page("From simulated users to the reference", sections)
 
 
-def _warning(seeds: int) -> list[str]:
-    if seeds >= ENOUGH_SEEDS:
-        return []
-    return [f"Warning: {seeds} seeds are too few for a claim; {ENOUGH_SEEDS} would be the least."]
+def _about_contrasts() -> str:
+    return (
+        f"{DECLARED[0]} against {DECLARED[1]} was declared in advance; the p values of all others are "
+        "Holm-corrected together. The t-interval pairs seeds, the bootstrap resamples seeds and dialogues."
+    )
 
 
-def _arm_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for arm, found in result["arms"].items():
-        r, own = found["reference"], found["own"]
-        tokens = [budget["policy_tokens"] for budget in found["budget"]]
-        rows.append(
-            (
-                arm,
-                f"{r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}]",
-                f"{found['ask_rate']:.2f}",
-                f"{found['turns']:.1f}",
-                f"{own['mean'] - r['mean']:+.3f}" if own else "-",
-                f"{sum(tokens) / len(tokens):,.0f}" if tokens else "-",
+def _users(result: Mapping[str, Any]) -> list[Section]:
+    """How far training users are from the reference, and what follows for ranking."""
+    made = []
+    if result["divergence"]:
+        text = (
+            "KL(reference || user) of each turn in nats, both likelihoods known exactly, in dialogues of the "
+            "reference with the base policy and with each policy that the user trained."
+        )
+        rows = table(_divergence_columns(result), divergence_rows(result))
+        made.append(Section("Divergence of training users", [text], rows, [plots.divergence(result)]))
+    if result["realism"]:
+        text = (
+            "Metrics that follow the exact divergence (see docs/calibration.md), means over seeds; people "
+            "are two halves of the reference's own dialogues."
+        )
+        made.append(
+            Section(
+                "Realism of training users", [text], table(_realism_columns(result), _realism_rows(result))
             )
         )
-    return rows
+    if result["ranks"]:
+        text = (
+            "Spearman's rank correlation between the scores of policies under a training user and under the "
+            "reference: over all arms, policies and seeds together, seeds resampled; and the mean of seeds."
+        )
+        rows = table(_RANKS, _rank_rows(result))
+        made.append(
+            Section("Do users rank policies as the reference does?", [text], rows, [plots.ranks(result)])
+        )
+    return made
 
 
-def _contrast_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def interval(found: Mapping[str, Any], sign: str = "") -> str:
+    """A mean with its interval.
+
+    Example:
+        >>> interval({"mean": 0.5, "low": 0.25, "high": 0.75}, "+")
+        '+0.500 [+0.250, +0.750]'
+    """
+    return f"{found['mean']:{sign}.3f} [{found['low']:{sign}.3f}, {found['high']:{sign}.3f}]"
+
+
+def score_rows(result: Mapping[str, Any]) -> Rows:
+    """The main table."""
     return [
         (
-            c["arm"] + (" (declared)" if c["declared"] else ""),
+            arm,
+            interval(found["reference"]),
+            f"{found['own']['mean']:.3f}" if found["own"] else "-",
+            interval(found["gap"], "+") if found["gap"] else "-",
+            f"{found['absolute_gap']:.3f}" if found["gap"] else "-",
+            _number(found["ask_rate"], ".2f"),
+            _number(found["turns"], ".1f"),
+        )
+        for arm, found in result["arms"].items()
+    ]
+
+
+def _number(found: Mapping[str, Any] | None, form: str) -> str:
+    return "-" if found is None else format(found["mean"], form)
+
+
+def _contrast_rows(result: Mapping[str, Any]) -> Rows:
+    return [
+        (
+            f"{c['arm']} - {c['against']}" + (" (declared)" if c["declared"] else ""),
             f"{c['difference']:+.3f}",
-            f"[{c['t_low']:+.3f}, {c['t_high']:+.3f}]" if c["p"] == c["p"] else "-",  # NaN: one seed
+            f"[{c['t_low']:+.3f}, {c['t_high']:+.3f}]" if c["p"] is not None else "-",
             f"[{c['low']:+.3f}, {c['high']:+.3f}]",
-            f"{c['p']:.3f}" if c["p"] == c["p"] else "-",
+            f"{c['p']:.3f}" if c["p"] is not None else "-",
         )
         for c in result["contrasts"]
     ]
 
 
-def _lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _divergence_columns(result: Mapping[str, Any]) -> tuple[str, ...]:
+    found = next(iter(result["divergence"].values()))
+    names = ["base policy", *(f"policy {row['checkpoint']}" for row in found[1:])]
+    return ("user, nats a turn", *names)
+
+
+def divergence_rows(result: Mapping[str, Any]) -> Rows:
+    """Nats a turn by training user and policy."""
+    return [
+        (user, *(f"{row['per_turn']:.2f}" for row in found)) for user, found in result["divergence"].items()
+    ]
+
+
+def _rank_rows(result: Mapping[str, Any]) -> Rows:
+    return [
+        (
+            user,
+            "-" if r["all"] is None else f"{r['all']:.2f} [{r['low']:.2f}, {r['high']:.2f}]",
+            "-" if r["within"] is None else f"{r['within']:.2f}",
+        )
+        for user, r in result["ranks"].items()
+    ]
+
+
+def _realism_columns(result: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("metric", "people", *result["realism"])
+
+
+def _realism_rows(result: Mapping[str, Any]) -> Rows:
+    tables = list(result["realism"].values())
+    return [
+        (figures[0]["metric"], _plain(figures[0]["people"]), *(_plain(f["simulator"]) for f in figures))
+        for figures in zip(*tables, strict=True)
+    ]
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _behaviour_rows(result: Mapping[str, Any]) -> Rows:
+    return [
+        (
+            arm,
+            _number(found["turns"], ".2f"),
+            _number(found["words_per_agent_turn"], ".1f"),
+            _number(found["words_per_user_turn"], ".1f"),
+            _number(found["ask_rate"], ".2f"),
+            ", ".join(f"number {c}: {n}" for c, n in sorted(found["chosen"].items())),
+        )
+        for arm, found in result["arms"].items()
+    ]
+
+
+def _budget_rows(result: Mapping[str, Any]) -> Rows:
+    names = ("updates", "policy_tokens", "user_calls", "user_tokens", "look_ahead_tokens")
+    return [
+        (arm, *(f"{found['budget'][name]:,.0f}" for name in (*names, "cpu_seconds", "wall_seconds")))
+        for arm, found in result["arms"].items()
+        if found["budget"]
+    ]
+
+
+def _about(result: Mapping[str, Any]) -> Rows:
+    run = [(name, str(value)) for name, value in result["run"].items()]
+    return [*run, *((name, str(value)) for name, value in result["settings"].items())]
+
+
+def lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as plain text."""
     widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
     shown = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -96,41 +228,6 @@ def _lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in shown)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table for a page."""
     return Table(columns, [[Cell(text) for text in row] for row in rows])
-
-
-def _scores(result: Mapping[str, Any]) -> Plot:
-    drawn = figure(6.5, 3.6)
-    axes = drawn.add_subplot()
-    for i, (_, found) in enumerate(result["arms"].items()):
-        r = found["reference"]
-        axes.plot([r["low"], r["high"]], [i, i], color="#0072b2", linewidth=2)
-        axes.plot([r["mean"]], [i], "o", color="#0072b2", label="reference" if i == 0 else None)
-        axes.plot(
-            r["by_seed"], [i] * len(r["by_seed"]), "|", color="#666666", label="a seed" if i == 0 else None
-        )
-        if found["own"]:
-            axes.plot([found["own"]["mean"]], [i], "x", color="#d55e00")
-    axes.plot([], [], "x", color="#d55e00", label="its own user")
-    axes.set_yticks(range(len(result["arms"])), list(result["arms"]))
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.02)
-    axes.set_xlabel("reward")
-    axes.legend(frameon=False, fontsize=8)
-    return plot(drawn, "rewards by arm under the reference user and under the user of training")
-
-
-def _curves(result: Mapping[str, Any]) -> Plot:
-    drawn = figure(6.5, 3.6)
-    axes = drawn.add_subplot()
-    for i, (arm, found) in enumerate(result["arms"].items()):
-        runs = [[x if x is not None else float("nan") for x in run] for run in found["curves"]]
-        for j, run in enumerate(runs):
-            axes.plot(range(1, len(run) + 1), run, color=f"C{i}", linewidth=0.9, label=None if j else arm)
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("update")
-    axes.set_ylabel("reward in training")
-    if len(result["arms"]) > 1:
-        axes.legend(frameon=False, fontsize=7, ncols=2)
-    return plot(drawn, "rewards in training by update, each under its own user or log")

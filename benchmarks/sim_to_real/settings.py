@@ -1,9 +1,10 @@
 """Settings of the study, and presets: files of settings."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+import os
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.registry import nearest
@@ -19,9 +20,8 @@ ARMS = (
     "recalibrated",
     "oracle",
 )
-
-
-PARTS = ("learner", "static", "look_ahead", "fit")
+CONTROLS = ("other people", "shuffled log")
+PARTS = ("learner", "static", "look_ahead", "fit", "env_kwargs")
 
 
 @dataclass
@@ -37,29 +37,42 @@ class StudySettings:
     first_seed: int = 0
     """Where to begin counting them."""
     arms: tuple[str, ...] = ARMS
-    """Which ways to train."""
+    """Which ways to train; "other people" and "shuffled log" are controls."""
     strength: float = 1.0
     """How far naive users are from the reference: 0 not at all, 1 as cooperative as prompted users are."""
     policy: str = "tiny"
     """The base policy: "tiny" or what transformers can load."""
     user: str = "tiny"
-    """Where fits of users begin: likewise."""
+    """Where fits of users begin, likewise; "scripted": users are not fitted but populations themselves, so
+    that calibration is perfect and, at strength 0, all of them are the same."""
+    reference: str = "population"
+    """Who stands for people: "population", or the language model of a prompted user ("http://...#model")."""
+    naive: Literal["fitted", "prompted"] = "fitted"
+    """Naive users are fitted to cooperative dialogues, or are the prompted model."""
     logs: int = 500
-    """Dialogues of the base policy with the reference; static contexts and calibration have these alone."""
-    eval_dialogues: int = 300
-    """Held-out dialogues that judge each policy, for each user that judges."""
-    eval_split: str = "test"
-    """Split of their tasks."""
+    """Dialogues of the base policy with the reference; static contexts and calibration have these alone.
+    With 0 the calibrated user is the naive one."""
+    naive_dialogues: int = 500
+    """Cooperative dialogues that naive users are fitted to."""
+    checkpoints: int = 2
+    """Policies judged along each training, at even distances; which one counts, its own user says."""
+    eval_dialogues: int = 200
+    """Held-out dialogues with the reference that judge each policy."""
+    user_dialogues: int = 100
+    """Held-out dialogues of each policy with each training user, for gaps, ranks, and the choice between
+    checkpoints; also those in which divergence and realism are measured."""
+    env_kwargs: str = "{}"
+    """More keywords of the environment in all that is played, as a JSON object."""
     learner: str = "{}"
-    """Settings that all learners share, as a JSON object such as '{"steps": 60}'."""
+    """Settings that all learners share, as a JSON object such as '{"steps": 60}'; added to the preset's."""
     static: str = "{}"
     """Settings of learners on static contexts besides."""
     look_ahead: str = "{}"
     """Settings of the learner with look-ahead besides."""
     fit: str = "{}"
     """Settings of all fits."""
-    workers: int = 2
-    """Processes; stages that need nothing of each other run side by side."""
+    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    """Processes, one for each core; stages that need nothing of each other run side by side."""
     out: Path = Path("runs/sim_to_real")
     """Folder of stages and the report; finished stages found there are used again."""
 
@@ -70,16 +83,33 @@ class StudySettings:
             ValueError: names the setting, its value and what would be right.
         """
         for arm in self.arms:
-            if arm not in ARMS:
-                raise ValueError(f"unknown arm {arm!r}: {nearest(arm, ARMS)}")
-        for name in ("seeds", "logs", "eval_dialogues", "workers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if arm not in (*ARMS, *CONTROLS):
+                raise ValueError(f"unknown arm {arm!r}: {nearest(arm, (*ARMS, *CONTROLS))}")
+        least = {"logs": 0, "first_seed": 0, "naive_dialogues": 2}
+        for name in ("seeds", "checkpoints", "eval_dialogues", "user_dialogues", "workers", *least):
+            if getattr(self, name) < least.get(name, 1):
+                raise ValueError(f"{name} must be at least {least.get(name, 1)}, got {getattr(self, name)}")
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be a share from 0 to 1, got {self.strength}")
-
+        if self.user_dialogues > self.eval_dialogues:
+            raise ValueError(
+                f"user_dialogues are the first of eval_dialogues, {self.eval_dialogues} at most, "
+                f"got {self.user_dialogues}"
+            )
         for name in PARTS:
             self.part(name)
+        self._check_worlds()
+
+    def _check_worlds(self) -> None:
+        """Some arms need a log, some ways to be a user exclude others."""
+        static = [arm for arm in self.arms if arm.startswith("static")]
+        if static and not self.logs:
+            raise ValueError(f"arm {static[0]!r} needs a log; logs is 0")
+        if self.reference != "population" and (self.user == "scripted" or self.naive == "fitted"):
+            raise ValueError(
+                'a reference that is a model knows no cooperative variant: naive must be "prompted" '
+                "and user a language model"
+            )
 
     def part(self, name: str) -> dict[str, Any]:
         """One of the settings that are JSON objects.
@@ -118,3 +148,16 @@ def read_preset(name: str) -> dict[str, Any]:
     if "arms" in given:
         given["arms"] = tuple(given["arms"])
     return {key: json.dumps(value) if key in PARTS else value for key, value in given.items()}
+
+
+def over_preset(settings: StudySettings) -> StudySettings:
+    """The settings with the preset's objects below their own, so that an option adds to a preset.
+
+    Raises:
+        ValueError: see ``read_preset``.
+    """
+    preset = read_preset(settings.preset)
+    for name in PARTS:
+        merged = {**json_object(preset.get(name, "{}"), name), **settings.part(name)}
+        setattr(settings, name, json.dumps(merged))
+    return settings

@@ -2,23 +2,34 @@
 
 The key of a stage is a hash of its settings and of the keys of what it needs. Its folder is that key; the
 file that says what came of it is written last and whole, so that a killed stage counts for nothing. Stages
-that need nothing of each other run in processes of their own.
+that need nothing of each other run in processes of their own, which end with the one that started them.
 """
 
 import json
+import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-DONE, LOG = "done.json", "log.jsonl"
-VERSION = 1
+from filelock import FileLock
+
+DONE, LOG, LOCK = "done.json", "log.jsonl", "lock"
+OUTPUT = "workers.log"
+"""What the workers' libraries print."""
+VERSION = 2
 """Raise it when what stages do changes."""
+
+
+class StageError(ValueError):
+    """A stage could not be done; the message names it, what was wrong, and how to go on."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,32 @@ class Stage:
         """Where its files are."""
         return cache / self.key
 
-    def result(self, cache: Path) -> dict[str, Any] | None:
-        """What came of it; None while it is not done."""
-        path = self.folder(cache) / DONE
-        return json.loads(path.read_text(encoding="utf-8"))["result"] if path.exists() else None
+    def is_done(self, cache: Path) -> bool:
+        """Whether there is nothing left to do."""
+        return (self.folder(cache) / DONE).exists()
+
+    def result(self, cache: Path) -> dict[str, Any]:
+        """What came of it.
+
+        Raises:
+            FileNotFoundError: it is not done.
+        """
+        return read_result(self.folder(cache))
+
+    def seconds(self, cache: Path) -> dict[str, float]:
+        """What it took: "wall" and "cpu" seconds, those of the process that ended it."""
+        done = json.loads((self.folder(cache) / DONE).read_text(encoding="utf-8"))
+        return {"wall": done["wall_seconds"], "cpu": done["cpu_seconds"]}
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """What came of the stage in a folder.
+
+    Raises:
+        FileNotFoundError: it is not done.
+    """
+    result: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))["result"]
+    return result
 
 
 def in_order(wanted: Sequence[Stage]) -> list[Stage]:
@@ -70,55 +103,159 @@ def in_order(wanted: Sequence[Stage]) -> list[Stage]:
 
 
 def execute(stage: Stage, cache: Path) -> None:
-    """Do the work, unless it is done; the outcome is written last, all or nothing."""
-    if stage.result(cache) is not None:
-        return
+    """Do the work, unless it is done; the outcome is written last, all or nothing.
+
+    Two studies in one folder wait for each other's stages rather than write into them.
+    """
     from benchmarks.sim_to_real.work import WORK
 
     folder = stage.folder(cache)
     folder.mkdir(parents=True, exist_ok=True)
-    wall, cpu = time.monotonic(), time.process_time()
-    result = WORK[stage.kind](folder, stage.settings, {n: s.folder(cache) for n, s in stage.needs.items()})
-    done = {
-        "title": stage.title,
-        "settings": stage.settings,
-        "needs": {name: need.key for name, need in stage.needs.items()},
-        "result": result,
-        "wall_seconds": round(time.monotonic() - wall, 1),
-        "cpu_seconds": round(time.process_time() - cpu, 1),
-    }
-    partial = folder / f"{DONE}.partial"
-    partial.write_text(json.dumps(done) + "\n", encoding="utf-8")
-    partial.replace(folder / DONE)
+    with FileLock(folder / LOCK):  # of the system: it goes with the process that holds it
+        if stage.is_done(cache):
+            return
+        wall, cpu = time.monotonic(), time.process_time()
+        needs = {name: need.folder(cache) for name, need in stage.needs.items()}
+        result = WORK[stage.kind](folder, stage.settings, needs)
+        done = {
+            "title": stage.title,
+            "settings": stage.settings,
+            "needs": {name: need.key for name, need in stage.needs.items()},
+            "result": result,
+            "wall_seconds": round(time.monotonic() - wall, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+        }
+        partial = folder / f"{DONE}.partial"
+        partial.write_text(json.dumps(done) + "\n", encoding="utf-8")
+        partial.replace(folder / DONE)
 
 
-def run_stages(
-    wanted: Sequence[Stage], cache: Path, workers: int, say: Callable[[str, int, int], None]
-) -> None:
+@dataclass(frozen=True)
+class Progress:
+    """Where a run of stages is.
+
+    Attributes:
+        finished: title of the stage that has just ended; None at the beginning.
+        done: stages that are done, those of earlier runs included.
+        total: of how many.
+        running: titles of stages under way.
+        left: seconds that the rest will take at the pace so far; None while nothing is known.
+    """
+
+    finished: str | None
+    done: int
+    total: int
+    running: list[str]
+    left: float | None
+
+
+def strangers(wanted: Sequence[Stage], cache: Path) -> int:
+    """How many stages of other settings the cache holds; they are left alone."""
+    keys = {stage.key for stage in in_order(wanted)}
+    return sum(path.parent.name not in keys for path in cache.glob(f"*/{DONE}"))
+
+
+def run_stages(wanted: Sequence[Stage], cache: Path, workers: int, say: Callable[[Progress], None]) -> None:
     """Do all that is not done yet.
 
     Args:
         wanted: stages; what they need is done first.
         cache: folder of stage folders.
         workers: processes at once; each starts a fresh interpreter, since torch does not like to be forked.
-        say: told the title of each finished stage, how many are done, and of how many.
+        say: told at the beginning and after each stage where the run is.
 
     Raises:
-        Exception: whatever a stage raised, after the others that were running have ended; what is done stays.
+        StageError: what a stage raised, after the others that were running have ended; what is done stays.
     """
-    stages = in_order(wanted)
-    open_stages = [stage for stage in stages if stage.result(cache) is None]
-    done = {stage.key for stage in stages} - {stage.key for stage in open_stages}
-    running: dict[Future[None], Stage] = {}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        while open_stages or running:
-            for stage in [s for s in open_stages if all(n.key in done for n in s.needs.values())]:
-                if len(running) < workers:
-                    open_stages.remove(stage)
-                    running[pool.submit(execute, stage, cache)] = stage
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+    pending = _Pending(in_order(wanted), cache, workers)
+    say(pending.progress(None))
+    if not pending.open:
+        return
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(cache / OUTPUT,)
+    ) as pool:
+        while pending.open or pending.running:
+            for stage in pending.startable():
+                pending.running[pool.submit(execute, stage, cache)] = stage
+            finished, _ = wait(pending.running, return_when=FIRST_COMPLETED)
             for future in finished:
-                stage = running.pop(future)
-                future.result()
-                done.add(stage.key)
-                say(stage.title, len(done), len(stages))
+                say(pending.progress(pending.end(future)))
+
+
+class _Pending:
+    """What is done, what runs, what is still to be begun."""
+
+    def __init__(self, stages: Sequence[Stage], cache: Path, workers: int) -> None:
+        self.cache, self.workers, self.total = cache, workers, len(stages)
+        self.open = [stage for stage in stages if not stage.is_done(cache)]
+        self.done = {stage.key for stage in stages} - {stage.key for stage in self.open}
+        self.running: dict[Future[None], Stage] = {}
+        self.seconds: dict[str, list[float]] = {}
+        for stage in stages:
+            if stage.key in self.done:
+                self._learn(stage)
+
+    def startable(self) -> list[Stage]:
+        """Taken from what is open: as many as there are workers free, whose needs are done."""
+        ready = [s for s in self.open if all(n.key in self.done for n in s.needs.values())]
+        chosen = ready[: self.workers - len(self.running)]
+        self.open = [stage for stage in self.open if stage not in chosen]
+        return chosen
+
+    def end(self, future: Future[None]) -> Stage:
+        """The stage that a future was; it is done now.
+
+        Raises:
+            StageError: it is not.
+        """
+        stage = self.running.pop(future)
+        again = "the same command goes on from here"
+        try:
+            future.result()
+        except BrokenProcessPool:
+            titles = " or ".join([stage.title, *(s.title for s in self.running.values())])
+            raise StageError(f"a worker was killed during: {titles}; {again}") from None
+        except Exception as error:
+            line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            if isinstance(error, FileNotFoundError) and str(self.cache) in line:
+                again = (
+                    "a finished stage has lost that file; remove its folder, and the same command makes it"
+                )
+            raise StageError(f"{stage.title}: {line}; {again}") from error
+        self.done.add(stage.key)
+        self._learn(stage)
+        return stage
+
+    def _learn(self, stage: Stage) -> None:
+        self.seconds.setdefault(stage.kind, []).append(stage.seconds(self.cache)["wall"])
+
+    def progress(self, finished: Stage | None) -> Progress:
+        """Now."""
+        running = [stage.title for stage in self.running.values()]
+        return Progress(
+            finished.title if finished else None, len(self.done), self.total, running, self._left()
+        )
+
+    def _left(self) -> float | None:
+        """By the mean of each kind of stage so far; kinds that nothing is known of count as the mean kind."""
+        if not self.seconds:
+            return None
+        means = {kind: sum(values) / len(values) for kind, values in self.seconds.items()}
+        usual = sum(means.values()) / len(means)
+        left = [means.get(stage.kind, usual) for stage in (*self.open, *self.running.values())]
+        return sum(left) / self.workers
+
+
+def _begin_worker(output: Path) -> None:
+    """Print into a file, and leave at once when the study is killed, so that its successor works alone."""
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

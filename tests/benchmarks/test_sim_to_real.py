@@ -1,5 +1,6 @@
 """The study: worlds, stages that are done once, and what is said of the figures."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,20 @@ pytest.importorskip("trl")
 
 from benchmarks.calibration.world import COOPERATIVE
 from benchmarks.sim_to_real import stages, work
-from benchmarks.sim_to_real.__main__ import main
-from benchmarks.sim_to_real.analysis import contrasts, holm
+from benchmarks.sim_to_real.__main__ import main, settings_from
+from benchmarks.sim_to_real.analysis import contrasts, holm, ranks, verdict
 from benchmarks.sim_to_real.arms import SeedOfStudy
+from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.settings import ARMS, StudySettings, read_preset
-from benchmarks.sim_to_real.stages import Stage, execute, in_order
+from benchmarks.sim_to_real.stages import (
+    Progress,
+    Stage,
+    StageError,
+    execute,
+    in_order,
+    run_stages,
+    strangers,
+)
 from benchmarks.sim_to_real.worlds import naive_population, reference_population
 from dialogue_gym.simulators import ScriptedUser
 from dialogue_gym.simulators.personas import Population
@@ -82,7 +92,7 @@ def test_a_stage_that_died_counts_for_nothing(tmp_path: Path, calls: list[dict[s
     with pytest.raises(RuntimeError):
         execute(stage, tmp_path)
     assert (stage.folder(tmp_path) / "half").exists()
-    assert stage.result(tmp_path) is None
+    assert not stage.is_done(tmp_path)
 
 
 def test_keys_follow_settings_and_needs() -> None:
@@ -93,15 +103,111 @@ def test_keys_follow_settings_and_needs() -> None:
     )
 
 
-def test_only_the_reference_differs_between_seeds_and_arms_share_what_they_can() -> None:
-    settings = StudySettings()
-    arms = [SeedOfStudy(settings, seed).arms() for seed in (0, 1)]
-    wanted = [[j.reference for j in a.values()] + [j.own for j in a.values() if j.own] for a in arms]
-    keys = [{stage.key for stage in in_order(part)} for part in wanted]
+def studies(**changes: Any) -> tuple[SeedOfStudy, SeedOfStudy]:
+    first, second = Study(StudySettings(seeds=2, **changes)).seeds
+    return first, second
+
+
+def test_seeds_share_nothing_and_arms_what_they_can() -> None:
+    study = Study(StudySettings(seeds=2))
+    keys = [{stage.key for stage in in_order(list(study._wanted(seed)))} for seed in study.seeds]
     assert keys[0].isdisjoint(keys[1])
-    kinds = [stage.kind for stage in in_order(wanted[0])]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"log": 3, "fit": 3, "train": 7, "judge": 11}
-    assert list(arms[0]) == list(ARMS)
+    kinds = [stage.kind for stage in in_order(list(study._wanted(study.seeds[0])))]
+    counted = {kind: kinds.count(kind) for kind in kinds}
+    # 15 policies under 4 users; 5 arms choose between 2 by their own user
+    expected = {"log": 3, "fit": 3, "train": 7, "judge": 15 * 4 + 5 * 2, "realism": 3, "divergence": 3 * 3}
+    assert counted == expected
+
+
+def test_no_arm_but_the_oracle_needs_the_reference_in_training() -> None:
+    seed, _ = studies()
+    population = seed.reference.settings["population"]
+    for arm in ARMS[1:]:
+        stage = seed.training(arm)
+        assert (stage.settings.get("population") == population) == (arm == "oracle"), arm
+
+
+def test_at_strength_zero_with_scripted_users_all_users_are_the_reference() -> None:
+    seed, _ = studies(strength=0.0, user="scripted")
+    users = [seed.user(name) for name in ("naive", "calibrated", "recalibrated", "reference")]
+    assert all(user == users[0] for user in users)
+    trainings = {seed.training(arm).key for arm in ("naive", "calibrated", "recalibrated", "oracle")}
+    assert len(trainings) == 4  # draws of their own: arms are repetitions of each other
+
+
+def test_with_no_log_the_calibrated_user_is_the_naive_one() -> None:
+    seed, _ = studies(logs=0, arms=("naive", "calibrated"))
+    assert seed.user("calibrated") == seed.user("naive")
+    with pytest.raises(ValueError, match="needs a log"):
+        StudySettings(logs=0)
+
+
+def test_controls_are_fitted_to_what_should_not_help() -> None:
+    seed, _ = studies(arms=("naive", "other people", "shuffled log"))
+    others, mixed = (seed.user(name).fit for name in ("other people", "shuffled log"))
+    assert others is not None
+    assert mixed is not None
+    assert others.needs["log"].settings["population"] != seed.base_log.settings["population"]
+    assert mixed.needs["log"] == seed.base_log
+    assert mixed.settings["shuffled"]
+
+
+def test_a_worker_that_is_killed_is_named_and_what_is_done_stays(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    good = Stage("the good one", "log", {**LOG_OF_TWO})
+    bad = Stage("the bad one", "log", {**LOG_OF_TWO, "env": "NoChat-v0"}, {"first": good})
+    said: list[Progress] = []
+    with pytest.raises(StageError, match=r"the bad one: env 'NoChat-v0'.*the same command goes on"):
+        run_stages([bad], tmp_path, 1, said.append)
+    assert [now.finished for now in said] == [None, "the good one"]
+    assert good.is_done(tmp_path)
+    assert not bad.is_done(tmp_path)
+    (good.folder(tmp_path) / "log.jsonl").unlink()
+    lost = Stage("the fit", "fit", {"fit": {}, "seed": 0, "start": "tiny"}, {"log": good})
+    with pytest.raises(StageError, match="a finished stage has lost that file; remove its folder"):
+        run_stages([lost], tmp_path, 1, said.append)
+    assert capfd.readouterr().out == ""
+    assert strangers([lost], tmp_path) == 0
+    assert strangers([bad.needs["first"]], tmp_path) == 0
+    assert strangers([], tmp_path) == 1
+
+
+LOG_OF_TWO: dict[str, Any] = {
+    "env": "MathChat-v0",
+    "env_kwargs": {},
+    "seed": 0,
+    "max_turns": 3,
+    "dialogues": 2,
+    "agent": "rule",
+    "population": Population().to_dict(),
+}
+
+
+def test_dialogues_without_scores_stop_the_study_with_the_reason(tmp_path: Path) -> None:
+    class Broken(ScriptedUser):
+        def reply(self, requests: Any) -> Any:
+            raise ConnectionError("cannot reach localhost:1")
+
+    def user(*_: Any) -> Broken:
+        return Broken()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "_user", user)
+        with pytest.raises(ValueError, match=r"100% of the dialogues.*simulator_failure.*cannot reach"):
+            work.play_log(tmp_path, LOG_OF_TWO, {})
+
+
+def test_a_full_disk_leaves_nothing_that_counts(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
+    stage = Stage("count", "count", {"n": 1})
+    with pytest.MonkeyPatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(full))
+        with pytest.raises(OSError, match="No space left"):
+            execute(stage, tmp_path)
+    assert not stage.is_done(tmp_path)
+    execute(stage, tmp_path)
+    assert stage.result(tmp_path) == {"sum": 1}
 
 
 # figures -------------------------------------------------------------------------------------------
@@ -112,12 +218,21 @@ def test_contrasts_are_paired_and_the_declared_one_comes_first() -> None:
     naive = [rng.random(50) for _ in range(6)]
     better = [part + 0.2 + 0.01 * rng.standard_normal(50) for part in naive]
     found = contrasts({"oracle": better, "naive": naive, "calibrated": better})
-    assert [c.arm for c in found] == ["calibrated", "oracle"]
+    assert [(c.arm, c.against) for c in found] == [
+        ("calibrated", "naive"),
+        ("oracle", "naive"),
+        ("calibrated", "oracle"),
+    ]
     assert found[0].declared
-    for c in found:
+    for c in found[:2]:
+        assert c.shown
         assert c.t_low < c.difference < c.t_high
         assert c.low > 0.15
         assert c.p < 1e-6
+    assert "calibrated arm is ahead" in verdict(found, 6)
+    assert "too few for a claim" in verdict(found, 4)
+    back = contrasts({"calibrated": naive, "naive": better})
+    assert "naive arm is ahead" in verdict(back, 6)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -134,8 +249,19 @@ def test_no_difference_is_found_where_there_is_none() -> None:
     found = 0
     for _ in range(40):
         arms = {name: [rng.random(60) for _ in range(8)] for name in ("naive", "calibrated")}
-        found += contrasts(arms)[0].p < 0.05
+        found += (contrasts(arms)[0].p or 0.0) < 0.05
     assert found <= 6  # 40 draws at 5 %: more than 6 has probability 0.01
+
+
+def test_ranks_follow_the_order_of_policies_and_know_ties() -> None:
+    policies = [
+        {"seed": seed, "scores": {"reference": 0.1 * i, "same": i, "back": -i, "flat": 1.0}}
+        for seed in range(3)
+        for i in range(5)
+    ]
+    assert ranks(policies, "same") == pytest.approx({"all": 1.0, "low": 1.0, "high": 1.0, "within": 1.0})
+    assert ranks(policies, "back")["all"] == pytest.approx(-1.0)
+    assert ranks(policies, "flat") == {"all": None, "low": None, "high": None, "within": None}
 
 
 # settings ------------------------------------------------------------------------------------------
@@ -153,3 +279,16 @@ def test_presets_refuse_what_they_do_not_know(tmp_path: Path, capsys: pytest.Cap
         StudySettings(arms=("oracles",))
     with pytest.raises(ValueError, match="learner must be a JSON object"):
         StudySettings(learner="[]")
+
+
+def test_options_add_to_the_presets_objects() -> None:
+    settings = settings_from(["--learner", '{"steps": 3}'], "study")
+    assert settings.part("learner")["steps"] == 3
+    assert settings.part("learner")["groups"] == json.loads(read_preset("tiny")["learner"])["groups"]
+
+
+def test_worlds_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="user_dialogues are the first of eval_dialogues"):
+        StudySettings(eval_dialogues=10, user_dialogues=11)
+    with pytest.raises(ValueError, match="knows no cooperative variant"):
+        StudySettings(reference="http://localhost:1/v1#model")

@@ -14,6 +14,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
 from trl import GRPOConfig
 
+from dialogue_agents.grpo.policies import KeepPolicies
 from dialogue_agents.grpo.progress import Bar, evaluation_bar
 from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout, make_env
 from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
@@ -75,6 +76,7 @@ def make_trainer(
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Bar())
+    trainer.add_callback(KeepPolicies(trainer, settings))
     return trainer
 
 

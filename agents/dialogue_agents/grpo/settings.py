@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 _AT_LEAST = {
-    **dict.fromkeys(("steps", "groups", "max_turns", "max_tokens", "updates_per_rollout", "save_steps"), 1),
+    **dict.fromkeys(("steps", "groups", "max_turns", "max_tokens", "updates_per_rollout"), 1),
+    **dict.fromkeys(("save_steps", "policies"), 1),
     **dict.fromkeys(("seed", "micro_batch", "eval_dialogues", "lora_rank", "beta", "learning_rate"), 0),
 }
 
@@ -65,6 +66,8 @@ class LearnerSettings:
     """Stay on the CPU even where there is a GPU."""
     shuffle_rewards: bool = False
     """Control: permute rewards within each group, so that there is nothing to learn."""
+    policies: int = 1
+    """Policies to keep, at even distances: the final one in ``policy``, earlier ones in ``policy-UPDATE``."""
     save_steps: int = 40
     """A checkpoint every so many rollouts; the last two are kept."""
     report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"

@@ -1,0 +1,104 @@
+"""Can the study say no? ``python -m benchmarks.sim_to_real.null [--runs 20]``.
+
+A world where all users coincide: training users are the reference population itself (preset ``null``), so
+that the naive and the calibrated arm are repetitions of one another. Each run is a study of five seeds of its
+own; counted is how often it claims a difference. All other options are those of the study.
+"""
+
+import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
+
+# isort: split
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.sim_to_real.__main__ import settings_from, write
+from benchmarks.sim_to_real.analysis import contrasts, scores
+from benchmarks.sim_to_real.arms import REFERENCE
+from benchmarks.sim_to_real.display import Display
+from benchmarks.sim_to_real.machine import machine
+from benchmarks.sim_to_real.plan import Study
+from benchmarks.sim_to_real.settings import StudySettings
+from benchmarks.sim_to_real.stages import run_stages
+from dialogue_gym.cli.arguments import explain
+
+
+def run(settings: StudySettings, runs: int, command: str) -> dict[str, Any]:
+    """Count false claims over runs, each of ``settings.seeds`` seeds; writes ``null.json``.
+
+    Returns:
+        "runs", each contrast; "claims", how many runs show a difference (both intervals exclude zero), and
+        the same by each interval alone; "share" of claims with its exact 95 % interval.
+
+    Raises:
+        StageError: a stage could not be done; what is done stays.
+    """
+    everything = Study(replace(settings, seeds=runs * settings.seeds))
+    everything.cache.mkdir(parents=True, exist_ok=True)
+    run_stages(everything.wanted(), everything.cache, settings.workers, Display())
+    found = []
+    for first in range(0, runs * settings.seeds, settings.seeds):
+        study = Study(replace(settings, first_seed=settings.first_seed + first))
+        by_arm = {
+            arm: [
+                scores(study.result(seed.judging(arm, study.chosen(seed, arm), REFERENCE)))
+                for seed in study.seeds
+            ]
+            for arm in settings.arms
+        }
+        found.append(next(c for c in contrasts(by_arm) if c.declared))
+    by_t = sum(c.p is not None and c.p < 0.05 for c in found)
+    by_bootstrap = sum(c.low > 0 or c.high < 0 for c in found)
+    claims = sum(c.shown for c in found)
+    result = {
+        "runs": [
+            {"difference": c.difference, "t": [c.t_low, c.t_high], "bootstrap": [c.low, c.high]}
+            for c in found
+        ],
+        "claims": {"both intervals": claims, "t alone": by_t, "bootstrap alone": by_bootstrap},
+        "share": _share(claims, runs),
+        "settings": settings.to_dict(),
+        "run": {"command": command, **machine()},
+    }
+    write(settings.out / "null.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    return result
+
+
+def _share(count: int, total: int) -> dict[str, float]:
+    """With Clopper and Pearson's interval."""
+    from scipy import stats
+
+    interval = stats.binomtest(count, total).proportion_ci(0.95, method="exact")
+    return {"mean": count / total, "low": float(interval.low), "high": float(interval.high)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    program = "python -m benchmarks.sim_to_real.null"
+    reader = argparse.ArgumentParser(prog=program, add_help=False, allow_abbrev=False)
+    reader.add_argument("--runs", type=int, default=20)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    own, others = reader.parse_known_args(given)
+    try:
+        if own.runs < 1:
+            raise ValueError(f"runs must be at least 1, got {own.runs}")
+        settings = settings_from(["--preset", "null", *others], program)
+        result = run(settings, own.runs, shlex.join([*program.split(), *given]))
+    except (ValueError, OSError, ImportError) as error:
+        print(explain(error, "agents"), file=sys.stderr)
+        return 2
+    share = result["share"]
+    for name, count in result["claims"].items():
+        print(f"false claims by {name}: {count} of {own.runs}")
+    print(
+        f"share {share['mean']:.2f} [{share['low']:.2f}, {share['high']:.2f}]; {settings.out / 'null.json'}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""The declared contrast against a setting: ``python -m benchmarks.sim_to_real.sweep --over logs``.
+
+``--over logs`` varies how many dialogues the calibrated user is fitted to, ``--over strength`` how
+cooperative the naive user is; ``--values`` names the points. All other options are those of the study, and
+stages in the study's folder are used again.
+"""
+
+import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
+
+# isort: split
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.sim_to_real.__main__ import settings_from, write
+from benchmarks.sim_to_real.analysis import DECLARED
+from benchmarks.sim_to_real.collect import collect
+from benchmarks.sim_to_real.display import Display
+from benchmarks.sim_to_real.machine import machine
+from benchmarks.sim_to_real.plan import Study
+from benchmarks.sim_to_real.plots import BLUE, GREY
+from benchmarks.sim_to_real.report import interval, lines, table
+from benchmarks.sim_to_real.settings import StudySettings
+from benchmarks.sim_to_real.stages import run_stages
+from dialogue_gym.cli.arguments import explain
+from dialogue_gym.reports import Plot, Section, figure, page, plot
+
+POINTS = {"logs": (0, 50, 200, 1000), "strength": (0.0, 0.25, 0.5, 0.75, 1.0)}
+NAMES = {"logs": "dialogues that the calibrated user is fitted to", "strength": "strength of the naive user"}
+_COLUMNS = (
+    "value",
+    *DECLARED,
+    "difference",
+    "t over seeds [95 %]",
+    "bootstrap [95 %]",
+    "nats: calibrated",
+    "naive",
+)
+
+
+def run(settings: StudySettings, over: str, values: Sequence[float], command: str) -> dict[str, Any]:
+    """The contrast at each value; writes ``sweep-OVER.json`` and ``.html`` into the study's folder.
+
+    Raises:
+        StageError: a stage could not be done; what is done stays.
+        ValueError: a value that the setting cannot have.
+    """
+    arms = ("base", "naive", "calibrated")
+    at: list[dict[str, Any]] = [{over: value} for value in values]
+    studies = [Study(replace(settings, arms=arms, **change)) for change in at]
+    cache = studies[0].cache
+    cache.mkdir(parents=True, exist_ok=True)
+    run_stages([stage for study in studies for stage in study.wanted()], cache, settings.workers, Display())
+    points = [_point(value, collect(study)) for value, study in zip(values, studies, strict=True)]
+    plain = settings.to_dict()
+    result = {"over": over, "points": points, "settings": plain, "run": {"command": command, **machine()}}
+    write(settings.out / f"sweep-{over}.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write(settings.out / f"sweep-{over}.html", to_html(result))
+    return result
+
+
+def _point(value: float, found: dict[str, Any]) -> dict[str, Any]:
+    declared = next(c for c in found["contrasts"] if c["declared"])
+    scores = {arm: found["arms"][arm]["reference"] for arm in DECLARED}
+    nats = {user: rows[-1]["per_turn"] for user, rows in found["divergence"].items()}
+    return {"value": value, "contrast": declared, "scores": scores, "divergence": nats}
+
+
+def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """One for each value."""
+    made = []
+    for point in result["points"]:
+        c, nats = point["contrast"], point["divergence"]
+        made.append(
+            (
+                f"{point['value']:g}",
+                *(interval(point["scores"][arm]) for arm in DECLARED),
+                f"{c['difference']:+.3f}",
+                f"[{c['t_low']:+.3f}, {c['t_high']:+.3f}]" if c["p"] is not None else "-",
+                f"[{c['low']:+.3f}, {c['high']:+.3f}]",
+                *(f"{nats[user]:.2f}" if user in nats else "-" for user in DECLARED),
+            )
+        )
+    return made
+
+
+def to_html(result: dict[str, Any]) -> str:
+    """A page with the table and the plot."""
+    text = (
+        f"{DECLARED[0]} minus {DECLARED[1]} under the reference user, {result['settings']['seeds']} seeds, "
+        "in this toy. Nats: divergence a turn of each training user, with the last policy that it trained."
+    )
+    return page(
+        f"The contrast against the {NAMES[result['over']]}",
+        [Section(text=[text], table=table(_COLUMNS, rows(result)), plots=[_plot(result)])],
+    )
+
+
+def draw(result: dict[str, Any]) -> Any:
+    """The contrast with its t-interval, or the bootstrap's for one seed, and the seeds behind it."""
+    drawn = figure(6.0, 3.4)
+    axes = drawn.add_subplot()
+    contrasts = [point["contrast"] for point in result["points"]]
+    at = list(range(len(contrasts)))
+    for i, c in enumerate(contrasts):
+        axes.plot([i] * len(c["by_seed"]), c["by_seed"], "_", color=GREY)
+        known = c["p"] is not None
+        axes.plot(
+            [i, i], [c["t_low"], c["t_high"]] if known else [c["low"], c["high"]], color=BLUE, linewidth=2
+        )
+    axes.plot(at, [c["difference"] for c in contrasts], "o-", color=BLUE)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set_xticks(at, [f"{point['value']:g}" for point in result["points"]])
+    axes.set_xlabel(NAMES[result["over"]])
+    axes.set_ylabel(f"{DECLARED[0]} minus {DECLARED[1]}\nreward, {result['settings']['env']} (a toy)")
+    return drawn
+
+
+def _plot(result: dict[str, Any]) -> Plot:
+    return plot(draw(result), f"the contrast against the {NAMES[result['over']]}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    program = "python -m benchmarks.sim_to_real.sweep"
+    reader = argparse.ArgumentParser(prog=program, add_help=False, allow_abbrev=False)
+    reader.add_argument("--over", choices=tuple(POINTS), default="logs")
+    reader.add_argument("--values", type=float, nargs="+")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    own, others = reader.parse_known_args(given)
+    values = own.values or POINTS[own.over]
+    try:
+        settings = settings_from(others, program)
+        values = [int(v) if own.over == "logs" else v for v in values]
+        result = run(settings, own.over, values, shlex.join([*program.split(), *given]))
+    except (ValueError, OSError, ImportError) as error:
+        print(explain(error, "agents"), file=sys.stderr)
+        return 2
+    print(lines(_COLUMNS, rows(result)))
+    print(f"{settings.out / f'sweep-{own.over}.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
