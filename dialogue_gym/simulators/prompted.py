@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -212,7 +213,8 @@ class _Turn:
     def settled(self) -> UserReply:
         if self.said is not None:
             return self.said
-        tries = "; ".join(" and ".join(broken.values()) for broken in self.refused)
+        wrong = Counter(" and ".join(broken.values()) for broken in self.refused)
+        tries = "; ".join(f"{what} ({n} times)" if n > 1 else what for what, n in wrong.items())
         return UserReply("", error=f"no turn of a user in {len(self.refused)} tries: {tries}")
 
 

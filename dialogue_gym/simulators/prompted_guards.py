@@ -17,8 +17,9 @@ GUARDS: tuple[Guard, ...] = get_args(Guard)
 
 _RUN = 4  # words of an n-gram, as in the realism metric ``brief_4grams_by_turn``
 _LONG_RUN = 25  # words in a row that nobody types by chance
-_LEAST_GRAMS = 8  # of a brief, below which it can hardly be told in other words
+_LEAST_GRAMS = 8  # fewer show nothing: a short brief can hardly be told in other words
 _PASTED = 0.5  # share of the brief's n-grams in one turn
+_FRESH = 0.5  # share of distinct runs of three words, below which a turn goes in circles
 _FREE_WORDS = 2  # "yes" and "no idea" may be said again
 _READ = 20_000  # characters of a turn or message that are read
 
@@ -30,10 +31,12 @@ _PIECE = r"(?:draft|notice|letter|text|version|invitation|announcement|message|d
 _AS_ASSISTANT = re.compile(
     r"^[ \t*_]*(?:assistant|agent|ai|bot|chatbot)[ \t*_]*:"
     r"|\bas an? (?:ai|language model|assistant)\b|\bi(?:'m|’m| am) an? (?:ai|language model|assistant)\b"
-    r"|\b(?:how|what) (?:can|may) i (?:help|assist|do for) (?:you|with)\b|\bi can (?:help|assist) you\b"
-    r"|\bi(?:'d|’d| would)? (?:be|am)? ?(?:glad|happy) to (?:help|assist)\b"
-    r"|\bfeel free to (?:ask|reach)\b|\blet me know if you (?:need|have|want|would)\b"
-    r"|\bif you have any (?:other |more |further )?questions\b|\bwould you like me to\b"
+    r"|\b(?:how|what) (?:can|may) i (?:help|assist|do for you)\b|\bi can (?:help|assist) (?:you|with)\b"
+    r"|\bi(?:'m|’m| am|'d be|’d be| would be| will be) (?:glad|happy) to (?:help|assist)\b"
+    r"|\bi(?:'m|’m| am) here to (?:help|assist)\b|\b(?:un)?able to assist\b|\bassist you\b"
+    r"|\bhelp you with (?:that|this|your|anything)\b|\bfeel free to (?:ask|reach)\b"
+    r"|\bif you have any (?:other |more |further )?questions\b|\b(?:would you like|do you want) me to\b"
+    r"|\byou(?:'re|’re| are) (?:very |most )?welcome\b|\b(?:great|excellent) question\b"
     r"|^(?:sure|certainly|of course|absolutely)[!,.] (?:i (?:can|will)|let me|let's|here(?:'s| is))\b",
     _I | re.M,
 )
@@ -63,7 +66,7 @@ def faults(text: str, stop: bool, request: UserRequest) -> dict[Guard, str]:
 
     - ``empty``: says nothing and stays, or leaves before the agent has spoken;
     - ``repeated``: says an earlier turn of the user's, or the agent's last message, again (turns of one or
-      two words may be said again);
+      two words may be said again), or the same over and over;
     - ``role``: speaks as the assistant, states a result that neither the brief nor the agent has, or writes
       the document;
     - ``brief``: pastes the brief: half of its runs of four words, or 25 words in a row; or repeats the
@@ -113,6 +116,9 @@ def _repetition(text: str, request: UserRequest) -> str:
     words = _words(text)
     if len(words) <= _FREE_WORDS:
         return ""
+    grams = _grams(words, 3)
+    if len(grams) >= _LEAST_GRAMS and len(set(grams)) < _FRESH * len(grams):
+        return "goes in circles"
     if words in map(_words, texts(request.conversation, "user")):
         return "says an earlier turn again"
     heard = texts(request.conversation, "assistant")[-1:]

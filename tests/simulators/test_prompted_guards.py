@@ -80,6 +80,11 @@ def request(
         ("As an AI language model I cannot keep hens", "role"),
         ("ok\nAssistant: there are 12 hens", "role"),
         ("How can I assist you today?", "role"),
+        ("hey! how can i help?", "role"),
+        ("I'm here to help with any project", "role"),
+        ("I'm sorry, but I'm unable to assist you with your request.", "role"),
+        ("You're welcome!", "role"),
+        ("I'm sorry. I'm sorry. I'm sorry. I'm sorry. I'm sorry. I'm sorry.", "repeated"),
         ("12 * 5 = 60 eggs", "role"),
         ("so the answer is 30", "role"),
         (r"\boxed{30}", "role"),
@@ -101,6 +106,8 @@ def test_what_no_user_says_is_refused(text: str, guard: str) -> None:
         "so 10 * 5 = 50? no, it's 12 hens",  # the agent's own numbers
         "is the answer 50?",
         "i don't know, can you help me?",
+        "I would be happy to get help with this",
+        "no no no",
         "each hen lays 5 eggs a week",
         "that answer is wrong",
         "let me know when you have it",
@@ -338,7 +345,7 @@ def test_a_role_flipping_model_costs_its_own_dialogue_in_an_environment() -> Non
     assert (reward, terminated, truncated) == (0.0, False, True)
     assert info["end_reason"] == "simulator_failure"
     failure = env.unwrapped.record().extra["failure"]  # type: ignore[attr-defined]
-    assert failure == "no turn of a user in 2 tries: speaks as the assistant; speaks as the assistant"
+    assert failure == "no turn of a user in 2 tries: speaks as the assistant (2 times)"
 
 
 def test_the_tiny_model_stays_usable_and_bears_guard_rails() -> None:
