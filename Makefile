@@ -92,5 +92,5 @@ $(ENVIRONMENT): pyproject.toml agents/pyproject.toml constraints.txt
 	@printf '[2/3] torch, half of it all '
 	@$(INSTALL) torch $(brief)
 	@printf '[3/3] everything else '
-	@$(INSTALL) -e '.[llm,agents,sb3,http,report,calibration,dev]' -e agents $(brief)
+	@$(INSTALL) -e '.[llm,agents,sb3,http,serve,report,calibration,dev]' -e agents $(brief)
 	@touch $@

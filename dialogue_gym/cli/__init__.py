@@ -52,6 +52,12 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "cli",
             "talk with a policy as its user, or as the agent of a user",
         ),
+        "serve": Command(
+            "dialogue_gym.cli.serve",
+            "ServeSettings",
+            "serve",
+            "a web page on which several people talk with them at once",
+        ),
         "import": Command(
             "dialogue_gym.cli.import_logs",
             "ImportSettings",

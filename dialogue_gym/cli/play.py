@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialogue_gym.cli.talking import RATINGS, Table, TalkSettings, ending, keep, open_log, rate
+from dialogue_gym.cli.talking import AGENT_BRIEF, RATINGS, Table, TalkSettings, ending, keep, open_log, rate
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import PolicyReply, PolicyRequest
 from dialogue_gym.simulators import UserReply, UserRequest
 from dialogue_gym.simulators.human import PersonLeft, at_terminal, read_line, show_message
+from dialogue_gym.tasks.base import Kind
 
 
 @dataclass
@@ -33,7 +34,8 @@ def run(settings: PlaySettings) -> int:
     """Ask for consent, play, ask for a rating, keep."""
     if settings.out is not None:
         open_log(settings.out)
-    sitting = Table(settings).seat(_AtTerminal())
+    table = Table(settings)
+    sitting = table.seat(_AtTerminal(table.kind))
     log = _consented(settings.out)
     try:
         record = sitting.play()
@@ -51,12 +53,15 @@ def run(settings: PlaySettings) -> int:
 class _AtTerminal:
     """A person at the terminal, as a ``Person``."""
 
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
     def reply(self, request: UserRequest) -> UserReply:
         return at_terminal(request)
 
     def act(self, request: PolicyRequest) -> PolicyReply:
         if len(request.conversation) == 1:
-            print("\nYou are the agent: find out what the user wants, and give it. /leave breaks off.")
+            print(f"\n{AGENT_BRIEF[self._kind]} /leave breaks off.")
         show_message(request.conversation[-1])
         while not (text := read_line("you> ")):
             pass
@@ -96,6 +101,5 @@ def _rate(record: DialogueRecord) -> None:
 
 
 def _keep(log: Path | None, record: DialogueRecord) -> None:
-    if log is not None:
-        keep(log, record)
+    if log is not None and keep(log, record):
         print(f"The dialogue is in {log}.")

@@ -25,6 +25,13 @@ from dialogue_gym.tasks.base import Kind, task_sources
 
 Role = Literal["user", "agent"]
 RATINGS = range(1, 6)
+AGENT_BRIEF: dict[Kind, str] = {
+    "math": "You are the agent: find out what the user wants to know, and say the answer plainly, "
+    'such as "The answer is 7."',
+    "document": "You are the agent: find out what the user wants written, and send it after the word "
+    '"Draft:", as often as you like; the last one counts.',
+}
+"""What a person must know to be the agent."""
 
 
 class Person(Protocol):
@@ -167,9 +174,13 @@ class Sitting:
         return self._finish(trajectory.record)
 
     def left(self, detail: str = "the person left") -> DialogueRecord:
-        """Break the dialogue off where it stands, unscored; those that are over stay as they ended."""
-        self.env.abort([0], EndReason.ABORTED, detail)
+        """The dialogue broken off where it stands, unscored; one that is over stays as it ended.
+
+        May be called while another thread plays: nothing but the record says that it is over.
+        """
         record = self.env.record()
+        if record.end_reason is None:
+            record.end_reason, record.extra["failure"] = EndReason.ABORTED.value, detail
         record.policy = self.policy.identity()
         return self._finish(record)
 
@@ -204,18 +215,21 @@ def open_log(log: Path) -> None:
         raise OSError(f"{log} cannot be written: {error}") from None
 
 
-def keep(log: Path, record: DialogueRecord) -> None:
-    """Add a dialogue to the log, on the disk when this returns.
+def keep(log: Path, record: DialogueRecord) -> bool:
+    """Add a dialogue to the log, on the disk when this returns; False where the person said nothing.
 
     Raises:
         OSError: the log cannot be written any more; the message says where the dialogue is instead.
     """
+    if len(record.messages) < (1 if record.extra["person"]["as"] == "user" else 2):
+        return False
     try:
         append(log, [record], fsync=True)
     except (OSError, ValueError) as error:
         with tempfile.NamedTemporaryFile(prefix="dialogue-", suffix=".jsonl", delete=False) as spare:
             append(spare.name, [record])
         raise OSError(f"{error}; the dialogue is in {spare.name} instead") from error
+    return True
 
 
 def rate(record: DialogueRecord, rating: int) -> None:
@@ -232,8 +246,9 @@ def rate(record: DialogueRecord, rating: int) -> None:
 def ending(record: DialogueRecord) -> str:
     """How the dialogue ended, in one line for the person."""
     turns = len(record.messages) // 2
+    you = record.extra["person"]["as"]
     how = {
-        EndReason.USER_STOP: "the user ended it",
+        EndReason.USER_STOP: "you ended it" if you == "user" else "the user ended it",
         EndReason.TURN_LIMIT: "the turn limit was reached",
         EndReason.ABORTED: "broken off",
         EndReason.POLICY_FAILURE: "the agent failed",

@@ -63,10 +63,13 @@ def test_a_person_as_the_user_is_logged_as_people_are(play: Play, log: Path) -> 
 
 def test_the_reference_is_shown_to_nobody(play: Play, tmp_path: Path) -> None:
     tasks = tmp_path / "problems.jsonl"
-    tasks.write_text('{"question": "Tom has 2 cats and gets 3. How many?", "answer": "so #### 987654"}\n' * 2)
+    tasks.write_text(
+        '{"question": "Tom has 2 cats and gets 3. How many?", "answer": "#### 987654", "split": "train"}\n'
+    )
     options = f'{{"tasks": {{"name": "jsonl", "path": "{tasks}"}}}}'
     for role in ("user", "agent"):
-        done = play(["help"], "--as", role, "--env-options", options, "--split", "test")
+        done = play(["help"], "--as", role, "--env-options", options)
+        assert (done.status, "cats" in done.out) == (0, True)
         assert "987654" not in done.out + done.err
 
 
