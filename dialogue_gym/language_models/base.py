@@ -52,7 +52,8 @@ class Completion:
     Attributes:
         text: decoded, special tokens left out.
         token_ids: what was sampled, the end-of-turn token included when it was sampled.
-        log_probs: natural log, one for each token id.
+        log_probs: natural log, one for each token id; from servers that give log-probabilities and no
+            ids, one for each token that they sampled.
         prompt_ids: the context that the tokens were conditioned on.
         finish_reason: "stop" (end of turn), "length", "overflow" (the context is full; nothing
             sampled) or "error".

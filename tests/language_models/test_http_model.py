@@ -26,7 +26,6 @@ from dialogue_gym.language_models import (
 from dialogue_gym.seeding import NoiseKey
 from tests.fake_server import TRANSIENT, FakeServer
 
-pytest.importorskip("openai")
 QUICK: dict[str, Any] = {"backoff_s": 0.01, "timeout_s": 0.5}
 CANARY = "sk-canary-7f3a9b2c"
 
