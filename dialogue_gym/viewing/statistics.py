@@ -152,7 +152,7 @@ def paired_differences(pairs: Iterable[Pair]) -> dict[str, Estimate]:
 def _statistics(env_id: str, entries: Sequence[Entry]) -> LogStatistics:
     records = [entry.record for entry in entries]
     rows = [_numbers(record) for record in records]
-    names = dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys(["reward", *(name for row in rows for name in row)])
     estimates = {name: estimate([row[name] for row in rows if name in row]) for name in names}
     ends = Counter(record.end_reason or "" for record in records)
     return LogStatistics(

@@ -157,17 +157,32 @@ def test_the_address_holds_dialogue_and_filters(make: Any, people: Any, tmp_path
     def listed(address: str) -> list[str]:
         return re.findall(r">#(\d+)<", part(dom(tmp_path, page, address), "nav"))
 
-    assert listed("") == ["1", "2", "3", "4"]
-    assert listed("#flag=leak") == ["2"]
-    assert listed("#least=0.5") == ["1"]
-    assert listed("#persona=patience&personaLeast=8.5") == ["2"]
+    assert listed("#order=low") == ["2", "1", "3", "4"]
+    assert listed("#persona=patience&personaLeast=8.5&flag=leak") == ["2"]
     assert listed("#end=none&user=people (Here)") == ["4"]
-    assert listed("#scored=scored&order=low&text=6") == ["2", "1"]
+    assert listed("#least=0&order=high&text=6") == ["1", "2"]
     document = dom(tmp_path, page, "#d=2")
     assert "leak: says the answer, 6, before the agent does" in part(document, "article")
     assert "The user left without a word." in part(document, "article")
     assert "apples-1" in part(document, "aside")
     assert "The log does not show how it ended." in part(dom(tmp_path, page, "#d=4"), "article")
+
+
+@in_a_browser
+def test_odd_dialogues_are_shown_too(make: Any, tmp_path: Path) -> None:
+    silent = make(
+        end_reason="aborted", reward=None, metrics={}, task=None, persona=None, extra={"failure": "F"}
+    )
+    foreign = make(
+        "hi", task={"id": 3, "of": ["others"]}, persona={"style": {"a": 1}}, metrics={"tiny": 1e-9}
+    )
+    page = view_page("t", {"log": entries([silent, foreign])})
+    assert "Cut off: aborted. Unscored. F" in re.sub(
+        "<.*?>", "", part(dom(tmp_path, page, "#d=1"), "article")
+    )
+    about = re.sub("<.*?>", " ", part(dom(tmp_path, page, "#d=2"), "aside"))
+    assert '{"a":1}' in about
+    assert "1.0e-9" in about
 
 
 @in_a_browser

@@ -36,7 +36,11 @@ const rewards = dialogues.map((d) => d.reward).filter((r) => r !== null);
 const lowest = Math.min(...rewards, 0), highest = Math.max(...rewards, 1);
 const END = { "": "end not known" };
 const endName = (d) => END[d.end] || d.end.replaceAll("_", " ");
-const rounded = (x) => (x === null || x === undefined ? "–" : Number.isInteger(x) ? String(x) : x.toFixed(Math.abs(x) < 10 ? 3 : 1));
+const rounded = (x) => {
+  if (x === null || x === undefined) return "–";
+  if (Number.isInteger(x)) return String(x);
+  return Math.abs(x) < 0.001 ? x.toPrecision(2) : x.toFixed(Math.abs(x) < 10 ? 3 : 1);
+};
 const signed = (x) => (x > 0 ? "+" : x < 0 ? "−" : "±") + rounded(Math.abs(x));
 const difference = (item) => {
   const [a, b] = item.sides;
@@ -264,7 +268,7 @@ function table(head, rows) {
     el("tbody", {}, rows.map((row) => el("tr", { class: row.total ? "total" : "" }, row.cells.map((cell, i) => el("td", { class: i ? "number" : "" }, cell))))));
 }
 const names = () => data.logs.map((log, i) => (i ? "second" : "first"));
-const plain = (value) => (typeof value === "number" ? rounded(value) : value === null || value === undefined ? "–" : String(value));
+const plain = (value) => (typeof value === "number" ? rounded(value) : value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 function about(item) {
   const sides = two ? item.sides : [item.sides[0]], first = present(item)[0];
@@ -294,7 +298,7 @@ function origin(d, which) {
   const rows = [["user", d.user], ["agent", d.agent], ["task seed", d.seeds[0]], ["reply seed", d.seeds[1]]];
   return [el("h3", {}, "Where it comes from" + which), table(null, rows.map(([k, v]) => ({ cells: [k, String(v)] }))),
     el("details", {}, el("summary", {}, "identities"), el("pre", {}, JSON.stringify({ simulator: data.identities[d.simulator], policy: data.identities[d.policy] }, null, 1))),
-    ...Object.entries(d.fields).flatMap(([name, value]) => [el("h3", { class: "field" }, name), el("p", { dir: "auto" }, typeof value === "object" ? JSON.stringify(value) : String(value))]),
+    ...Object.entries(d.fields).flatMap(([name, value]) => [el("h3", { class: "field" }, name), el("p", { dir: "auto" }, plain(value))]),
     Object.keys(d.extra).length ? el("details", {}, el("summary", {}, "all else in the log"), el("pre", {}, JSON.stringify(d.extra, null, 1))) : null].filter(Boolean);
 }
 
