@@ -26,8 +26,8 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-14s %s\n' "$$target" "$$text"; done
 
-demo: $(ENVIRONMENT) ## install into .venv, then train the tiny policy and show what it learned (minutes)
-	$(BIN)/python -m dialogue_agents.demo $(ARGS)
+demo: $(ENVIRONMENT) ## install into .venv, then run the study of simulated users with one seed (minutes)
+	$(BIN)/python -m benchmarks.sim_to_real --seeds 1 --out runs/demo $(ARGS)
 
 test: $(ENVIRONMENT) ## install into .venv, then run all tests but the slow ones
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)

@@ -7,6 +7,7 @@ of the gap to a rule-based policy that training closed, paired by dialogue, and 
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from dialogue_agents.demo import smoothed
 from dialogue_agents.grpo.run import EVALUATION_SEED
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.envs import DialogueVectorEnv
@@ -52,6 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw(results, folder / "curves.png", options.env)
     print(f"curves: {folder / 'curves.png'}  figures: {folder / 'report.json'}")
     return 0
+
+
+def smoothed(rewards: Sequence[float | None], width: int = 10) -> list[float]:
+    """Running means over the last ``width`` updates; those without a reward are left out.
+
+    Example:
+        >>> smoothed([0.0, None, 1.0], width=2)
+        [0.0, 0.0, 1.0]
+    """
+    windows = [
+        [r for r in rewards[max(0, i + 1 - width) : i + 1] if r is not None] for i in range(len(rewards))
+    ]
+    return [sum(window) / len(window) if window else math.nan for window in windows]
 
 
 def _train(options: argparse.Namespace, arm: str, seed: int, out: Path) -> None:

@@ -111,7 +111,7 @@ def verdict(found: Sequence[Contrast], seeds: int) -> str:
     if declared is None:
         return f"The declared contrast, {DECLARED[0]} against {DECLARED[1]}, needs both arms."
     if seeds < ENOUGH_SEEDS:
-        return f"Warning: {seeds} seeds are too few for a claim; {ENOUGH_SEEDS} would be the least."
+        return f"Warning: {seeds} of at least {ENOUGH_SEEDS} seeds; that is too few for a claim."
     said = f"{DECLARED[0]} minus {DECLARED[1]} is {declared.difference:+.3f}"
     if not declared.shown:
         return f"In this toy no difference is shown: {said}, and an interval includes zero."

@@ -51,11 +51,12 @@ class SeedOfStudy:
 
     def __init__(self, settings: StudySettings, seed: int) -> None:
         self.settings, self.seed = settings, seed
-        self._common = {
+        self._common: dict[str, Any] = {
             "env": settings.env,
             "env_kwargs": settings.part("env_kwargs"),
             "seed": seed,
             "max_turns": settings.part("learner").get("max_turns", 6),
+            **{k: v for k, v in settings.part("learner").items() if k in ("max_tokens", "dtype")},
         }
 
     @property
@@ -102,7 +103,10 @@ class SeedOfStudy:
     @cached_property
     def _naive(self) -> User:
         if self.settings.naive == "prompted":
-            return User({"prompted": self.settings.user})
+            model = (
+                self.settings.user if self.settings.user == "tiny" else f"transformers:{self.settings.user}"
+            )
+            return User({"prompted": model})
         population = naive_population(reference_population(self.kind, self.seed), self.settings.strength)
         people = User({"population": population.to_dict()})
         if self.settings.user == "scripted":
@@ -178,6 +182,7 @@ class SeedOfStudy:
         """
         player = self.user(user)
         settings: dict[str, Any] = {**self._common, **player.settings, "eval_split": split}
+        settings["env_kwargs"] = {**self._common["env_kwargs"], **self.settings.part("judge_kwargs")}
         own = user != REFERENCE or split == "validation"
         settings["dialogues"] = self.settings.user_dialogues if own else self.settings.eval_dialogues
         needs = dict(player.needs)

@@ -21,7 +21,7 @@ ARMS = (
     "oracle",
 )
 CONTROLS = ("other people", "shuffled log")
-PARTS = ("learner", "static", "look_ahead", "fit", "env_kwargs")
+PARTS = ("learner", "static", "look_ahead", "fit", "env_kwargs", "judge_kwargs")
 
 
 @dataclass
@@ -41,7 +41,7 @@ class StudySettings:
     strength: float = 1.0
     """How far naive users are from the reference: 0 not at all, 1 as cooperative as prompted users are."""
     policy: str = "tiny"
-    """The base policy: "tiny" or what transformers can load."""
+    """The base policy: "tiny", or a folder or hub name that transformers can load."""
     user: str = "tiny"
     """Where fits of users begin, likewise; "scripted": users are not fitted but populations themselves, so
     that calibration is perfect and, at strength 0, all of them are the same."""
@@ -63,6 +63,8 @@ class StudySettings:
     checkpoints; also those in which divergence and realism are measured."""
     env_kwargs: str = "{}"
     """More keywords of the environment in all that is played, as a JSON object."""
+    judge_kwargs: str = "{}"
+    """Likewise, only where policies are judged: a scorer that asks a large model, for example."""
     learner: str = "{}"
     """Settings that all learners share, as a JSON object such as '{"steps": 60}'; added to the preset's."""
     static: str = "{}"

@@ -3,6 +3,7 @@
 import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
 
 # isort: split
+import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from itertools import islice
@@ -34,7 +35,6 @@ from dialogue_gym.tasks.base import Kind
 
 USER = "user"
 _TOGETHER = 64
-_MAX_TOKENS = 48
 _MOST_UNSCORED = 0.05
 
 Needs = Mapping[str, Path]
@@ -67,6 +67,7 @@ def train_policy(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[s
         "policy": settings["policy"],
         "seed": settings["draws"],
         "out": folder / "run",
+        "env_kwargs": json.dumps(settings["env_kwargs"]),
         "eval_dialogues": 0,
         "resume": (folder / "run" / "settings.json").exists(),
     }
@@ -173,12 +174,15 @@ def _check_scored(found: Evaluation, log: Path) -> None:
 def _agent(settings: dict[str, Any], needs: Needs, kind: Kind) -> Policy:
     if settings.get("agent") == "rule":
         return load_policy("rule", kind, ask_rate=0.5)
-    source = settings.get("policy", "")
+    sampling = {"max_tokens": settings.get("max_tokens", GRPOSettings.max_tokens), "temperature": 1.0}
+    path = settings.get("policy", "")
     if "policy" in needs:
-        policies = read_result(needs["policy"])["policies"]
-        source = f"transformers:{needs['policy'] / policies[settings['checkpoint'] - 1]}"
+        path = needs["policy"] / read_result(needs["policy"])["policies"][settings["checkpoint"] - 1]
+    elif path == "tiny":
+        return load_policy("tiny", kind, **sampling)
+    precision = {"dtype": settings["dtype"]} if "dtype" in settings else {}
     with quiet():
-        return load_policy(source, kind, max_tokens=_MAX_TOKENS, temperature=1.0)
+        return load_policy(f"transformers:{path}", kind, **precision, **sampling)
 
 
 def _user(settings: dict[str, Any], needs: Needs, population: bool = True) -> UserSimulator | None:
