@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -66,7 +66,7 @@ class PromptedUser(LanguageModelUser):
 
     def __init__(
         self,
-        language_model: LanguageModel | str = "tiny",
+        language_model: LanguageModel | str | Mapping[str, Any] = "tiny",
         prompt: PromptStyle | None = None,
         sampling: Sampling | dict[str, Any] | None = None,
         output: Output = "plain",
