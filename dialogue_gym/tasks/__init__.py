@@ -15,6 +15,7 @@ from dialogue_gym.tasks.base import (
 from dialogue_gym.tasks.documents import ProceduralDocuments
 from dialogue_gym.tasks.jsonl import JsonLinesTasks
 from dialogue_gym.tasks.math import ProceduralMath
+from dialogue_gym.tasks.medium import medium_articles
 from dialogue_gym.tasks.pieces import Pieces
 from dialogue_gym.tasks.sets import document_table, math_table
 from dialogue_gym.tasks.tables import TableTasks
@@ -34,6 +35,7 @@ __all__ = [
     "TaskSource",
     "document_table",
     "math_table",
+    "medium_articles",
     "task_from_dict",
     "task_sources",
     "task_to_dict",

@@ -56,11 +56,10 @@ class TableOptions(TypedDict, total=False):
 
 def check_table_options(options: Mapping[str, object], where: str) -> None:
     """Raise ValueError, with the nearest names, for options that no table takes."""
+    valid = ("path", *TableOptions.__annotations__)
     for option in options:
-        if option not in TableOptions.__annotations__:
-            raise ValueError(
-                f"{where} has no option {option!r}: {nearest(option, TableOptions.__annotations__)}"
-            )
+        if option not in valid:
+            raise ValueError(f"{where} has no option {option!r}: {nearest(option, valid)}")
 
 
 class TableTasks:
@@ -81,6 +80,7 @@ class TableTasks:
         name: what logs call the source.
         distinct: whether a text that comes again is left out, which is no fault and not reported.
         tables: the rows by split, where they have been read already.
+        more: further options for ``identity``.
 
     Raises:
         ValueError: a column or a split is missing (the message names those there), or no row is left.
@@ -103,18 +103,24 @@ class TableTasks:
         name: str = "hub",
         distinct: bool = False,
         tables: Mapping[str, Table] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         if isinstance(max_chars, bool) or not isinstance(max_chars, int) or max_chars < 1:
             raise ValueError(f"max_chars must be an int of at least 1, got {max_chars!r}")
         self.kind: Kind = shape.kind
         self._shape = shape
         self._path = str(path)
-        self._options = {"config": config, "revision": revision, "splits": splits and dict(splits)}
+        self._options: dict[str, object] = {
+            "config": config,
+            "revision": revision,
+            "splits": splits and dict(splits),
+            **(more or {}),
+        }
         self._name = name
         self._tables = dict(read_tables(path, config, revision) if tables is None else tables)
         native = _native_splits(self._path, self._tables, splits)
         for split in native.values():
-            _check_columns(self._path, split, self._tables[split].columns, shape)
+            check_columns(self._path, split, self._tables[split].columns, shape.columns)
         self._dropped: Counter[str] = Counter()
         self._seen: set[str] | None = set() if distinct else None
         self._digest = sha256()
@@ -251,8 +257,9 @@ def _native_splits(
     return named
 
 
-def _check_columns(path: str, split: str, there: Sequence[str], shape: Shape) -> None:
-    for purpose, column in shape.columns.items():
+def check_columns(path: str, split: str, there: Sequence[str], needed: Mapping[str, str]) -> None:
+    """Raise ValueError, with the names of those there, for a column that is not."""
+    for purpose, column in needed.items():
         if column not in there:
             names = ", ".join(map(repr, there))
             raise ValueError(
