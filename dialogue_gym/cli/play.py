@@ -1,14 +1,20 @@
 """``dialogue-gym play``: a person in one seat of a dialogue, at the terminal."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dialogue_gym.cli.talking import AGENT_BRIEF, RATINGS, Table, TalkSettings, ending, keep, open_log, rate
+from dialogue_gym.dialogue import Conversation
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import PolicyReply, PolicyRequest
 from dialogue_gym.simulators import UserReply, UserRequest
 from dialogue_gym.simulators.human import PersonLeft, at_terminal, read_line, show_message
 from dialogue_gym.tasks.base import Kind
+
+_NOTICE_S = 4.0
 
 
 @dataclass
@@ -35,11 +41,12 @@ def run(settings: PlaySettings) -> int:
     if settings.out is not None:
         open_log(settings.out)
     table = Table(settings)
-    sitting = table.seat(_AtTerminal(table.kind))
+    person = _AtTerminal(table.kind)
+    sitting = table.seat(person)
     log = _consented(settings.out)
     try:
         record = sitting.play()
-        _show_end(record)
+        person.end(record)
         _rate(record)
     except PersonLeft:
         record = sitting.left()
@@ -51,21 +58,42 @@ def run(settings: PlaySettings) -> int:
 
 
 class _AtTerminal:
-    """A person at the terminal, as a ``Person``."""
+    """A person at the terminal, as a ``Person``; who waits for long is told so."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
+        self._seen = 0
+        self._waiting = threading.Timer(0, print)
 
     def reply(self, request: UserRequest) -> UserReply:
-        return at_terminal(request)
+        with self._turn(request.conversation):
+            return at_terminal(request)
 
     def act(self, request: PolicyRequest) -> PolicyReply:
-        if len(request.conversation) == 1:
-            print(f"\n{AGENT_BRIEF[self._kind]} /leave breaks off.")
-        show_message(request.conversation[-1])
-        while not (text := read_line("you> ")):
-            pass
-        return PolicyReply(text)
+        with self._turn(request.conversation):
+            if len(request.conversation) == 1:
+                print(f"\n{AGENT_BRIEF[self._kind]} /leave breaks off.")
+            show_message(request.conversation[-1])
+            while not (text := read_line("you> ")):
+                pass
+            return PolicyReply(text)
+
+    def end(self, record: DialogueRecord) -> None:
+        """Show what the person has not seen yet, and how it ended."""
+        self._waiting.cancel()
+        for message in record.messages[self._seen :]:
+            show_message(message)
+        print(f"The dialogue is over: {ending(record)}.")
+
+    @contextmanager
+    def _turn(self, conversation: Conversation) -> Iterator[None]:
+        self._waiting.cancel()
+        yield
+        self._seen = len(conversation) + 1
+        notice = "  ... still waiting; Ctrl-C breaks off, and loses nothing"
+        self._waiting = threading.Timer(_NOTICE_S, print, [notice])
+        self._waiting.daemon = True  # of a process that ends meanwhile nobody waits
+        self._waiting.start()
 
 
 def _consented(log: Path | None) -> Path | None:
@@ -83,14 +111,6 @@ def _consented(log: Path | None) -> Path | None:
     return None
 
 
-def _show_end(record: DialogueRecord) -> None:
-    """What the person has not seen yet: the last message where it was the other side's, and the end."""
-    last = record.messages[-1]
-    if last["role"] != {"user": "user", "agent": "assistant"}[record.extra["person"]["as"]]:
-        show_message(last)
-    print(f"The dialogue is over: {ending(record)}.")
-
-
 def _rate(record: DialogueRecord) -> None:
     """Ask for a rating, which the person may leave out."""
     while text := read_line("How good was it, from 1 (bad) to 5 (good)? Enter for no rating: "):
@@ -101,5 +121,5 @@ def _rate(record: DialogueRecord) -> None:
 
 
 def _keep(log: Path | None, record: DialogueRecord) -> None:
-    if log is not None and keep(log, record):
-        print(f"The dialogue is in {log}.")
+    if log is not None:
+        print(f"The dialogue is in {log}." if keep(log, record) else "You said nothing, so nothing is kept.")

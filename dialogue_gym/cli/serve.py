@@ -9,7 +9,7 @@ from types import FrameType
 
 from dialogue_gym.cli.talking import Table, TalkSettings, open_log
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
+LOCAL = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 @dataclass

@@ -45,7 +45,7 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._answers], [], [], 60)
+            ready, _, _ = select.select([self._answers], [], [], 120)
             assert ready, "the browser does not answer"
             self._buffer += os.read(self._answers, 1 << 20)
         message, _, self._buffer = self._buffer.partition(b"\0")
@@ -84,7 +84,7 @@ class Tab:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, condition: str, seconds: float = 30.0) -> None:
+    def until(self, condition: str, seconds: float = 120.0) -> None:
         """Wait until a JavaScript expression is true."""
         end = time.monotonic() + seconds
         ready = f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"

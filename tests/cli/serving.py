@@ -29,7 +29,7 @@ class Served:
         headers = {"Content-Type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
         request = urllib.request.Request(f"{self.url}{path}", data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 status, content = answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -93,11 +93,11 @@ def serving(log: Path, idle_s: float = 900.0, **settings: Any) -> Iterator[Serve
             yield Served(address(listener), chats, server, log)
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(120)
             assert not thread.is_alive()
 
 
-def soon(what: Any, seconds: float = 20.0) -> Any:
+def soon(what: Any, seconds: float = 120.0) -> Any:
     """What comes true before long."""
     until = time.monotonic() + seconds
     while not (value := what()):

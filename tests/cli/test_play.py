@@ -1,6 +1,7 @@
 """A person at the terminal, in either seat; what is kept of it, and what is not."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def test_a_person_as_the_user_is_logged_as_people_are(play: Play, log: Path) -> 
     assert record.extra == {"person": {"as": "user", "consent": True}, "ratings": {"rating": 4}}
     assert [turn.reply.stop for turn in user_turns(record)] == [False, False, True]
     assert "'7' is no number from 1 to 5" in done.out
+    assert done.out.count("agent: ") == 2
     assert record.task is not None
     assert record.task["brief"]["text"] in done.out
 
@@ -115,6 +117,18 @@ def test_an_interrupt_while_the_agent_thinks_keeps_what_was_said(
     record = only(log)
     assert [m["content"] for m in record.messages] == ["hello"]
     assert record.end_reason == "aborted"
+
+
+def test_who_says_nothing_leaves_nothing(play: Play, log: Path) -> None:
+    assert "nothing is kept" in play(["y", "/leave"], "--policy", "rule", "--out", log).out
+    assert log.read_bytes() == b""
+
+
+def test_a_slow_agent_is_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    act = RulePolicy.act
+    monkeypatch.setattr("dialogue_gym.cli.play._NOTICE_S", 0.05)
+    monkeypatch.setattr(RulePolicy, "act", lambda self, requests: [time.sleep(0.3), act(self, requests)][1])
+    assert play(["hello", "/stop", ""], "--policy", "rule").out.count("still waiting") == 1
 
 
 def test_who_leaves_at_the_rating_keeps_the_end(play: Play, log: Path) -> None:

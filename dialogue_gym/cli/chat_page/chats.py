@@ -130,8 +130,9 @@ class Chat:
         Args:
             deadline: until when (``time.monotonic``) to wait for that.
         """
-        if self.done:
-            return
+        with self._changed:  # whose holder may be writing to the log
+            if self.done:
+                return
         self.leave("the server was stopped")
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
