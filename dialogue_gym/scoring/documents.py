@@ -14,7 +14,8 @@ from dialogue_gym.tasks.base import Task
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU
 
-_LONGEST = 20_000  # characters of a draft that are compared
+LONGEST = 20_000
+"""Characters of a draft that are compared."""
 
 
 class DocumentScorer:
@@ -47,14 +48,23 @@ class DocumentScorer:
 
     def score(self, task: Task, conversation: Conversation) -> Score:
         """Score the dialogue as it stands; for any text."""
-        draft = extract_draft(conversation)[:_LONGEST]
-        metrics = {"bleu": word_bleu(draft, task.reference.text), "drafted": float(bool(draft))}
-        quality = metrics["bleu"]
-        if task.reference.facts:
-            metrics["facts"] = fact_share(draft, task.reference.facts)
-            quality = 0.5 * metrics["facts"] + 0.5 * metrics["bleu"]
+        metrics = self.draft_metrics(task, extract_draft(conversation)[:LONGEST])
+        quality = self.quality(metrics)
         metrics |= self.cost.metrics(conversation)
         return Score(quality - metrics["cost"], metrics)
+
+    def draft_metrics(self, task: Task, draft: str) -> dict[str, float]:
+        """What there is to say of a draft."""
+        metrics = {"bleu": word_bleu(draft, task.reference.text), "drafted": float(bool(draft))}
+        if task.reference.facts:
+            metrics["facts"] = fact_share(draft, task.reference.facts)
+        return metrics
+
+    def quality(self, metrics: dict[str, float]) -> float:
+        """What the draft earns, before costs."""
+        if "facts" not in metrics:
+            return metrics["bleu"]
+        return 0.5 * metrics["facts"] + 0.5 * metrics["bleu"]
 
     def identity(self) -> dict[str, Any]:
         """JSON-able name and settings, for logs."""
@@ -89,7 +99,7 @@ def word_bleu(draft: str, target: str) -> float:
     """
     if not draft.strip() or not target.strip():
         return 0.0
-    score = float(_bleu().sentence_score(draft, [target[:_LONGEST]]).score) / 100
+    score = float(_bleu().sentence_score(draft, [target[:LONGEST]]).score) / 100
     return round(min(1.0, score), 12)  # an exact match is 100 only up to rounding
 
 

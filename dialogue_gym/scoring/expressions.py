@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 _PROGRAM = Path(__file__).with_name("verify_worker.py")
@@ -44,20 +45,26 @@ def is_expression(text: str) -> bool:
     return " or " not in bare and all(word.lower() in _FUNCTIONS for word in _WORD.findall(bare))
 
 
-class ExpressionVerifier:
-    """Asks one subprocess, started on first use; safe to share between threads.
+class Subprocess:
+    """Asks a program of one line in, one line out, started on first use; safe to share between threads.
 
-    A check that misses its deadline counts as "not equal"; the subprocess is then killed, and the
-    next check starts another. The start takes a second or two and is not part of a check's time.
+    An answer that misses its deadline is ""; the subprocess is then killed, and the next question starts
+    another. The start takes a second or two and is not part of a question's time.
+
+    Args:
+        program: reads a JSON list a line, the seconds that it may take at its end.
+        needs: the module that it imports.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program: Path, needs: str) -> None:
+        self._program = program
+        self._needs = needs
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def equal(self, stated: str, reference: str, timeout_s: float) -> bool:
-        """Whether math-verify finds the two expressions equal within ``timeout_s`` seconds.
+    def ask(self, question: Sequence[object], timeout_s: float) -> str:
+        """The program's answer, "" where it gives none within ``timeout_s`` seconds.
 
         Raises:
             RuntimeError: the subprocess cannot be started at all (a broken installation).
@@ -66,15 +73,14 @@ class ExpressionVerifier:
             if self._process is None:
                 self._start()
             if self._process is None or self._process.stdin is None:
-                raise RuntimeError("the subprocess that compares expressions is gone")
-            request = json.dumps([stated, reference, max(1, math.ceil(timeout_s))])
+                raise RuntimeError(f"the subprocess with {self._needs} is gone")
             try:
-                self._process.stdin.write(request + "\n")
+                self._process.stdin.write(json.dumps([*question, max(1, math.ceil(timeout_s))]) + "\n")
                 self._process.stdin.flush()
-                return self._read(timeout_s) == "true"
+                return self._read(timeout_s)
             except (queue.Empty, OSError):
                 self._stop()
-                return False
+                return ""
 
     def close(self) -> None:
         """End the subprocess; a later check starts another."""
@@ -84,7 +90,7 @@ class ExpressionVerifier:
     def _start(self) -> None:
         # -P keeps this folder off the path, where math.py would hide the standard module
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_PROGRAM)],
+            [sys.executable, "-P", str(self._program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -102,7 +108,7 @@ class ExpressionVerifier:
         if not ready:
             self._stop()
             raise RuntimeError(
-                "math-verify cannot be loaded: try `python -c 'import math_verify'` to see why"
+                f"{self._needs} cannot be loaded: try `python -c 'import {self._needs}'` to see why"
             )
 
     def _read(self, timeout_s: float) -> str:
@@ -118,6 +124,21 @@ class ExpressionVerifier:
         if process.stdin is not None:
             with contextlib.suppress(OSError):  # what it did not read is lost with it
                 process.stdin.close()
+
+
+class ExpressionVerifier(Subprocess):
+    """Compares expressions by math-verify; a check that misses its deadline counts as "not equal"."""
+
+    def __init__(self) -> None:
+        super().__init__(_PROGRAM, "math_verify")
+
+    def equal(self, stated: str, reference: str, timeout_s: float) -> bool:
+        """Whether math-verify finds the two expressions equal within ``timeout_s`` seconds.
+
+        Raises:
+            RuntimeError: the subprocess cannot be started at all (a broken installation).
+        """
+        return self.ask([stated, reference], timeout_s) == "true"
 
 
 def _pump(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str]") -> None:
