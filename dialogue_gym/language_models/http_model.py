@@ -44,7 +44,7 @@ class HttpModel:
         base_url: up to what stands before ``/chat/completions``: ``http://localhost:8000/v1``.
         model: the name that the server knows it by.
         concurrency: rows that are being answered at any time, waits before new attempts included.
-        timeout_s: seconds that one attempt may take.
+        timeout_s: seconds that a connected server may be silent before the attempt is given up.
         deadline_s: seconds that one row may take, from its first attempt on.
         max_retries: attempts after the first: no connection, no answer in time, an unusable answer, HTTP
             408, 409, 425, 429 and 5xx. Anything else (a wrong key or model) fails at once.
@@ -191,7 +191,7 @@ class HttpModel:
         deadline = clock() + self.deadline_s
         attempt = 0
         while True:
-            outcome = await self._attempt(client, call, min(self.timeout_s, deadline - clock()))
+            outcome = await self._attempt(client, call, deadline)
             if isinstance(outcome, Completion):
                 return outcome
             wait = self._wait(outcome, attempt, key)
@@ -202,20 +202,20 @@ class HttpModel:
             attempt += 1
 
     async def _attempt(
-        self, client: "AsyncOpenAI", call: dict[str, Any], timeout_s: float
+        self, client: "AsyncOpenAI", call: dict[str, Any], deadline: float
     ) -> Completion | Failure:
         import openai
 
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(deadline):
                 answer = await client.chat.completions.with_raw_response.create(**call)
             return read_answer(answer.http_response.content)
         except openai.APIStatusError as error:
             return refused(error.status_code, error.response.headers, error.body, self.api_key_variable)
         except TimeoutError:
-            return Failure(
-                f"no answer within {timeout_s:.3g} s", "a longer timeout_s and deadline_s may help"
-            )
+            return Failure(f"no answer within {self.deadline_s:g} s", "a longer deadline_s may help")
+        except openai.APITimeoutError:
+            return Failure(f"no answer within {self.timeout_s:g} s", "a longer timeout_s may help")
         except openai.APIConnectionError as error:
             cause = one_line(str(error.__cause__)) or type(error.__cause__).__name__
             return Failure(f"the connection failed: {cause}", "is a server running there?")
@@ -266,7 +266,8 @@ class _Connection:
         self.client = openai.AsyncOpenAI(
             base_url=settings.base_url,
             api_key=_api_key(settings.api_key_variable),
-            timeout=None,
+            # None for connecting: cut short, anyio leaves sockets open; the deadline of the row bounds it
+            timeout=openai.Timeout(settings.timeout_s, connect=None, pool=None),
             max_retries=0,
         )
         self.slots = asyncio.Semaphore(settings.concurrency)

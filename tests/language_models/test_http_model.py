@@ -224,9 +224,9 @@ class TestWaiting:
     def test_the_deadline_bounds_a_row(self) -> None:
         began = time.monotonic()
         with FakeServer(script=["slow"] * 99) as server:
-            [completion] = ask(server, timeout_s=60.0, deadline_s=0.4, max_retries=99)
-        assert time.monotonic() - began < 5
-        assert "no answer within 0.4 s" in str(completion.error)
+            [completion] = ask(server, timeout_s=60.0, deadline_s=1.5, max_retries=99)
+        assert time.monotonic() - began < 30
+        assert "no answer within 1.5 s" in str(completion.error)
 
     def test_waits_double_with_jitter(self) -> None:
         with FakeServer(script=["500"] * 3) as server:
