@@ -28,7 +28,8 @@ class EnvKeywords(TypedDict, total=False):
     Attributes:
         simulator: plays the user; default "scripted".
         tasks: where tasks come from; default "procedural".
-        scorer: judges finished dialogues; default the kind's own ("answer", "facts_and_bleu").
+        scorer: judges finished dialogues; default that of the tasks (``default_scorer``), else the kind's
+            own ("answer", "facts_and_bleu").
         language_model: handed to simulators that take one; default None (the simulator's own default).
         max_turns: assistant messages that a dialogue may have; default 12.
         split: "train" (default), "validation" or "test".
@@ -88,11 +89,13 @@ def build_parts(kind: Kind, where: str, also: tuple[str, ...], keywords: EnvKeyw
             f"{where}: language_model is for the user simulator, and the default, 'scripted', takes none; "
             "give simulator='prompted' (any model) or simulator='calibrated' (a calibrated folder) with it"
         )
+    tasks = task_sources[kind].build(keywords.get("tasks", "procedural"))
+    usual = getattr(tasks, "default_scorer", DEFAULT_SCORERS[kind])
     parts = Parts(
         kind=kind,
         simulator=build_simulator(keywords.get("simulator", "scripted"), keywords.get("language_model")),
-        tasks=task_sources[kind].build(keywords.get("tasks", "procedural")),
-        scorer=scorers[kind].build(keywords.get("scorer") or DEFAULT_SCORERS[kind]),
+        tasks=tasks,
+        scorer=scorers[kind].build(keywords.get("scorer") or usual),
         max_turns=keywords.get("max_turns", 12),
         split=keywords.get("split", "train"),
         observe=keywords.get("observe", "all"),

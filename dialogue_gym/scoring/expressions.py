@@ -54,9 +54,11 @@ class Subprocess:
     Args:
         program: reads a JSON list a line, the seconds that it may take at its end.
         needs: the module that it imports.
+        start_s: seconds that its start may take.
     """
 
-    def __init__(self, program: Path, needs: str) -> None:
+    def __init__(self, program: Path, needs: str, start_s: float = _START_SECONDS) -> None:
+        self._start_s = start_s
         self._program = program
         self._needs = needs
         self._lock = threading.Lock()
@@ -102,7 +104,7 @@ class Subprocess:
         self._lines = queue.SimpleQueue()
         threading.Thread(target=_pump, args=(self._process, self._lines), daemon=True).start()
         try:
-            ready = self._read(_START_SECONDS) == "ready"
+            ready = self._read(self._start_s) == "ready"
         except queue.Empty:
             ready = False
         if not ready:

@@ -66,13 +66,13 @@ class ReasoningGymScorer:
 
 
 def stated_answer(message: str) -> str | None:
-    """The answer that a message states, as it is written; None when it states none.
+    r"""The answer that a message states, as it is written; None when it states none.
 
     Example:
         >>> stated_answer("So the answer is: yes."), stated_answer("<answer>[1, 2]</answer>, I think")
         ('yes', '[1, 2]')
-        >>> stated_answer("Answer:\\n1 2\\n3 4"), stated_answer("Which one?")
-        ('1 2\\n3 4', None)
+        >>> stated_answer("Answer:\n1 2\n3 4"), stated_answer("Which one?")
+        ('1 2\n3 4', None)
     """
     tags = _TAG.findall(message)
     if tags:
@@ -113,12 +113,13 @@ def _origin(task: Task) -> dict[str, Any]:
         return {name: origin[name] for name in ("dataset", "config", "seed", "size", "index")}
     except (ValueError, KeyError, TypeError):
         raise ValueError(
-            f"the scorer 'reasoning_gym' judges tasks of the source 'reasoning_gym' only, and {task.id!r} is none"
+            f"the scorer 'reasoning_gym' judges tasks of the source 'reasoning_gym' only; {task.id!r} is none"
         ) from None
 
 
+_START_SECONDS = 300.0  # the package reads many word lists when it is imported
 _PROGRAM = Path(__file__).with_name("reasoning_worker.py")
-_shared = Subprocess(_PROGRAM, "reasoning_gym")
+_shared = Subprocess(_PROGRAM, "reasoning_gym", _START_SECONDS)
 
 
 def _judge(origin: dict[str, Any], answer: str, timeout_s: float) -> float:
@@ -129,7 +130,7 @@ def _judge(origin: dict[str, Any], answer: str, timeout_s: float) -> float:
 def _after_fork() -> None:
     """A forked child must not talk through its parent's pipe."""
     global _shared
-    _shared = Subprocess(_PROGRAM, "reasoning_gym")
+    _shared = Subprocess(_PROGRAM, "reasoning_gym", _START_SECONDS)
 
 
 atexit.register(lambda: _shared.close())

@@ -17,6 +17,7 @@ from dialogue_gym.tasks.jsonl import JsonLinesTasks
 from dialogue_gym.tasks.math import ProceduralMath
 from dialogue_gym.tasks.medium import medium_articles
 from dialogue_gym.tasks.pieces import Pieces
+from dialogue_gym.tasks.reasoning import ReasoningGymTasks
 from dialogue_gym.tasks.sets import document_table, math_table
 from dialogue_gym.tasks.tables import TableTasks
 
@@ -29,6 +30,7 @@ __all__ = [
     "Pieces",
     "ProceduralDocuments",
     "ProceduralMath",
+    "ReasoningGymTasks",
     "Reference",
     "TableTasks",
     "Task",

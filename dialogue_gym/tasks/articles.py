@@ -15,6 +15,7 @@ from dialogue_gym.tasks.word_problems import STOPWORDS
 MOST_SHARED = 7  # words in a row that a brief may share with its target
 _POINTS, _PHRASES = 5, 2
 _WORDS_A_POINT = 40
+_LONGEST_TITLE = 120
 _LONGEST_WORD = 30  # longer ones are addresses, or scripts that put no space between words
 _WORD = re.compile(r"\w+(?:[-’']\w+)*")
 _RUN = re.compile(r"[^.,;:!?()\[\]{}\"“”<>|/\\*_#\n]+")  # what stands between two marks
@@ -22,14 +23,16 @@ _OPENING = {0: "it should begin with", 1: "then it comes to", 2: "it also talks 
 _TOPICS = ("point", "points", "cover", "topics", "topic", "include", "mention", "content", "details")
 _VAGUE_WORDS = frozenset(
     (
-        "again also always another anyone anything around back because become being best better between "
-        "big both came come coming could didn doesn don either even ever everyone everything few find "
-        "first found getting give given go goes going good got great here just keep kind know last least "
-        "less let like little ll long look lot made make makes making may maybe mean might must need "
-        "never new next nothing now often old once only over own people put quite rather re really right "
-        "said same say see seem several since someone something sometimes soon still such sure take thing "
-        "things think though thought through time today together too took try under until upon us use "
-        "used using ve very want way well went whether without work would year years yes yet "
+        "above across again along also always another anyone anything around ask asked back because "
+        "become began begin behind being below beside best better between big both call called came come "
+        "comes coming could didn doesn don either end ends even ever every everyone everything few find "
+        "first found gets getting give given gives go goes going good got great here inside instead just "
+        "keep kind know last least less let like little ll long look lot lots made make makes making may "
+        "maybe mean might must near need never new next nothing now often old once ones only outside over "
+        "own people put quite rather re really right said same say see seem several since someone "
+        "something sometimes soon started still stopped such sure take takes tell thing things think "
+        "though thought through time today together told too took toward towards try twice under until "
+        "upon us use used using ve very want way well went whether without work would year years yes yet "
     ).split()
 )
 
@@ -49,11 +52,11 @@ def brief_of_document(text: str, title: str = "", goal: str = "", genre: str = "
         >>> brief.goal
         'an article with the title "Maple syrup", about 60 words long'
         >>> brief.facts[0].text
-        'it should begin with Maple syrup comes and Farmers collect'
+        'it should begin with Maple syrup and Farmers collect'
     """
     genre = genre.strip() or "article"
     points = list(_points(text))
-    facts = tuple(_fact(i, phrases) for i, phrases in enumerate(points))
+    facts = tuple(_fact(i, phrases, text) for i, phrases in enumerate(points))
     if not goal:
         goal = f"{_article(genre)} {genre}{_about(text, title)}, about {_round(len(text.split()))} words long"
     said = f"I need {goal}." + "".join(f" {fact.text[0].upper()}{fact.text[1:]}." for fact in facts)
@@ -84,8 +87,13 @@ def _article(noun: str) -> str:
 
 def _about(text: str, title: str) -> str:
     title = " ".join(title.replace('"', "'").split())
-    if shared_run(title, text) > MOST_SHARED or len(title.split()) > 2 * MOST_SHARED:
-        title = " ".join(title.split()[:MOST_SHARED]).rstrip(".,;:!?-–— ")
+    words = list(_WORD.finditer(title))
+    if len(words) > 2 * MOST_SHARED or shared_run(title, text) > MOST_SHARED:
+        cut = words[:MOST_SHARED]
+        while len(cut) > 1 and cut[-1].group().casefold() in STOPWORDS:
+            cut.pop()
+        title = title[: cut[-1].end()]
+    title = title[:_LONGEST_TITLE].strip()
     return f' with the title "{title}"' if title else ""
 
 
@@ -133,13 +141,16 @@ def _phrases(run: str) -> Iterator[str]:
 
 
 def _weight(phrase: str, words: Counter[str]) -> float:
-    """Longer phrases of words that come again say most of what a stretch is about."""
+    """Names, and longer phrases of words that come again, say most of what a stretch is about."""
     parts = _WORD.findall(phrase)
-    return sum(1.0 + math.log(max(1, words[part.casefold()])) for part in parts) / math.sqrt(len(parts))
+    again = sum(1.0 + math.log(max(1, words[part.casefold()])) for part in parts)
+    return (again + any(part[0].isupper() for part in parts[-1:])) / math.sqrt(len(parts))
 
 
-def _fact(number: int, phrases: Sequence[str]) -> Fact:
-    value = " and ".join(phrases)
+def _fact(number: int, phrases: Sequence[str], text: str) -> Fact:
     opening = _OPENING.get(number, "and there should be something on")
+    value = " and ".join(phrases)
+    if shared_run(f"{opening} {value}", text) > MOST_SHARED:  # the text itself says "and" between them
+        value = phrases[0]
     words = tuple(dict.fromkeys(word.casefold() for word in _WORD.findall(value) if word != "and"))
     return Fact(f"point {number + 1}", value, f"{opening} {value}", topics=(*_TOPICS, *words))

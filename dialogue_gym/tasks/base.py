@@ -95,7 +95,10 @@ class Task:
 
 @runtime_checkable
 class TaskSource(Protocol):
-    """Where tasks come from. ``draw`` is a pure function of its arguments."""
+    """Where tasks come from. ``draw`` is a pure function of its arguments.
+
+    A source whose tasks want a scorer of their own names it in an attribute ``default_scorer``.
+    """
 
     kind: Kind
 

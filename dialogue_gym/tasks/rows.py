@@ -138,8 +138,8 @@ def _parse(text: str, where: str) -> Any:
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError:
         raise ImportError(f'{path}: Parquet files need pyarrow: pip install "dialogue-gym[hub]"') from None
     try:
