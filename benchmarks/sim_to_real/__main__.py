@@ -24,14 +24,14 @@ from benchmarks.sim_to_real.display import Display
 from benchmarks.sim_to_real.machine import machine
 from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.plots import draw_scores
-from benchmarks.sim_to_real.report import terminal, to_html
+from benchmarks.sim_to_real.report import markdown, terminal, to_html
 from benchmarks.sim_to_real.settings import StudySettings, over_preset, read_preset
 from benchmarks.sim_to_real.stages import LOG, run_stages, strangers
 from dialogue_gym.cli.arguments import explain, parse_settings
 from dialogue_gym.logs import read_log
 from dialogue_gym.rollout import show
 
-RESULT, REPORT, PICTURE = "result.json", "report.html", "scores.png"
+RESULT, REPORT, TABLES, PICTURE = "result.json", "report.html", "results.md", "scores.png"
 
 
 def run(settings: StudySettings, command: str = "") -> dict[str, Any]:
@@ -52,6 +52,7 @@ def run(settings: StudySettings, command: str = "") -> dict[str, Any]:
     result = {"settings": settings.to_dict(), **collect(study), "run": about}
     write(settings.out / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
     write(settings.out / REPORT, to_html(result, transcripts(study)))
+    write(settings.out / TABLES, markdown(result))
     draw_scores(result).savefig(settings.out / PICTURE, dpi=120)
     return result
 

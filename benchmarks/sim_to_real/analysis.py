@@ -96,7 +96,7 @@ def _contrast(arm: str, against: str, a: Sequence[Floats], b: Sequence[Floats]) 
     pairs = [x - y for x, y in zip(a, b, strict=True)]
     means = np.array([np.nanmean(pair) for pair in pairs])
     t_low = t_high = p = None
-    if len(means) > 1 and means.std() > 0:
+    if len(means) > 1 and np.ptp(means) > 1e-9:  # equal but for rounding: no spread to go by
         test = stats.ttest_1samp(means, 0.0)
         interval = test.confidence_interval(0.95)
         t_low, t_high, p = float(interval.low), float(interval.high), float(test.pvalue)
@@ -120,14 +120,33 @@ def verdict(found: Sequence[Contrast], seeds: int) -> str:
 
 
 def resampled(by_seed: Sequence[Floats], key: tuple[str, ...]) -> Floats:
-    """Means over resampled seeds of means over resampled dialogues; (resamples,)."""
+    """Means over resampled seeds of means over resampled dialogues; (resamples,).
+
+    Args:
+        by_seed: each seed's values, one for each dialogue.
+        key: names the draws.
+    """
     rng = NoiseKey(("study bootstrap", *key)).generator()
-    means = []
-    for _ in range(_RESAMPLES):
-        seeds = rng.integers(0, len(by_seed), len(by_seed))
-        drawn = [by_seed[s][rng.integers(0, len(by_seed[s]), len(by_seed[s]))] for s in seeds]
-        means.append(np.mean([np.nanmean(part) for part in drawn]))
-    return np.array(means)
+    sizes = np.array([len(part) for part in by_seed])
+    values = np.full((len(by_seed), sizes.max()), np.nan)
+    for row, part in zip(values, by_seed, strict=True):
+        row[: len(part)] = part
+    seeds = rng.integers(0, len(by_seed), (len(by_seed), _RESAMPLES))
+    means = [_resampled_means(values, sizes, drawn, rng) for drawn in seeds]
+    result: Floats = np.mean(means, axis=0)
+    return result
+
+
+def _resampled_means(
+    values: Floats, sizes: NDArray[np.int64], seeds: NDArray[np.int64], rng: np.random.Generator
+) -> Floats:
+    """For each drawn seed the mean of as many of its values as it has, drawn anew."""
+    size = sizes[seeds, None]
+    index = (rng.random((len(seeds), values.shape[1])) * size).astype(np.int64)
+    drawn = values[seeds[:, None], index]
+    drawn[np.arange(values.shape[1]) >= size] = np.nan
+    result: Floats = np.nanmean(drawn, axis=1)
+    return result
 
 
 def ranks(policies: Sequence[Mapping[str, Any]], user: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ class Display:
 
     def __call__(self, now: Progress) -> None:
         """Tell where the run is."""
-        left = "" if now.left is None else f"; about {_minutes(now.left)} left"
+        left = "" if not now.left else f"; about {_minutes(now.left)} left"
         if now.finished is None:
             done = f"{now.done} of {now.total} stages are done already" if now.done else f"{now.total} stages"
             print(f"{done}{left}", flush=True)

@@ -47,6 +47,37 @@ def terminal(result: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, result["verdict"]])
 
 
+def markdown(result: Mapping[str, Any]) -> str:
+    """The same tables, and each seed's scores, for a page of results."""
+    seeds = range(
+        result["settings"]["first_seed"], result["settings"]["first_seed"] + result["settings"]["seeds"]
+    )
+    by_seed = [
+        (arm, *(f"{x:.3f}" for x in found["reference"]["by_seed"])) for arm, found in result["arms"].items()
+    ]
+    parts = [
+        f"{result['settings']['env']}, {len(seeds)} seeds. {result['verdict']}",
+        f"```\n{result['run']['command']}\n```",
+        _bars(_SCORES, score_rows(result)),
+        _bars(("by seed", *map(str, seeds)), by_seed),
+        _bars(_CONTRASTS, _contrast_rows(result)),
+    ]
+    if result["divergence"]:
+        parts.append(_bars(_divergence_columns(result), divergence_rows(result)))
+    if result["realism"]:
+        parts.append(_bars(_realism_columns(result), _realism_rows(result)))
+    if result["ranks"]:
+        parts.append(_bars(_RANKS, _rank_rows(result)))
+    parts += [_bars(_BEHAVIOUR, _behaviour_rows(result)), _bars(_BUDGET, _budget_rows(result))]
+    about = [f"{name}: {value}" for name, value in result["run"].items() if name != "command"]
+    return "\n\n".join([*parts, "; ".join(about)]) + "\n"
+
+
+def _bars(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
 def to_html(result: Mapping[str, Any], transcripts: Mapping[str, str]) -> str:
     """One self-contained page.
 

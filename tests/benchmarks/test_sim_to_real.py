@@ -15,7 +15,7 @@ pytest.importorskip("trl")
 from benchmarks.calibration.world import COOPERATIVE
 from benchmarks.sim_to_real import stages, work
 from benchmarks.sim_to_real.__main__ import main, settings_from
-from benchmarks.sim_to_real.analysis import contrasts, holm, ranks, verdict
+from benchmarks.sim_to_real.analysis import contrasts, holm, ranks, resampled, verdict
 from benchmarks.sim_to_real.arms import SeedOfStudy
 from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.settings import ARMS, StudySettings, read_preset
@@ -233,6 +233,16 @@ def test_contrasts_are_paired_and_the_declared_one_comes_first() -> None:
     assert "too few for a claim" in verdict(found, 4)
     back = contrasts({"calibrated": naive, "naive": better})
     assert "naive arm is ahead" in verdict(back, 6)
+
+
+def test_the_bootstrap_spreads_over_seeds_and_over_dialogues() -> None:
+    rng = np.random.default_rng(2)
+    seeds_differ = [np.full(400, float(i)) for i in range(8)]
+    assert resampled(seeds_differ, ("a",)).std() == pytest.approx(np.std(range(8)) / np.sqrt(8), rel=0.1)
+    one = [rng.standard_normal(400)]
+    assert resampled(one, ("b",)).std() == pytest.approx(1 / np.sqrt(400), rel=0.1)
+    uneven = [np.array([1.0, 1.0]), np.array([3.0, 3.0, 3.0])]
+    assert set(resampled(uneven, ("c",))) == {1.0, 2.0, 3.0}
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
