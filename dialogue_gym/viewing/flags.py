@@ -109,14 +109,14 @@ def _both(record: DialogueRecord, i: int) -> Iterator[Flag]:
         return
     for j in range(i % 2, i, 2):
         if words(record.messages[j]["content"]) == said:
-            yield Flag("repeated", "says again what it said in the " + _place(j))
+            yield Flag("repeated", "says again what it said in " + _place(j))
             return
     if i >= 2 and i % 2 == 0 and words(record.messages[i - 1]["content"]) == said:
         yield Flag("repeated", "says what the agent has just said")
 
 
 def _place(index: int) -> str:
-    return f"turn {turn_of(index)}" if index else "opening"
+    return f"turn {turn_of(index)}" if index else "the opening"
 
 
 def _role_breaks(text: str) -> Iterator[Flag]:
