@@ -43,8 +43,8 @@ class Failure:
     overflow: bool = False
 
 
-def read_answer(body: bytes) -> Completion:
-    """The completion in the body of a chat completion's answer.
+def read_answer(body: bytes) -> Completion | Failure:
+    """The completion in the body of an answer, or why the server gave none.
 
     Token ids are there where the server gives them (vLLM with ``return_token_ids``); log-probabilities
     belong to them, or, where there are none, to tokens that the server does not number.
@@ -62,10 +62,10 @@ def read_answer(body: bytes) -> Completion:
 
 def _completion(
     answer: Mapping[str, Any], choice: Mapping[str, Any], message: Mapping[str, Any]
-) -> Completion:
+) -> Completion | Failure:
     reason = choice.get("finish_reason")
     if reason == "content_filter":
-        return Completion("", finish_reason="error", error="the server's content filter stopped the answer")
+        return Failure("the server's content filter stopped the answer", transient=False)
     text = message.get("content")
     if text is None:  # a refusal has its own field; a model that only thought has said nothing
         text = message.get("refusal") or ""
@@ -75,8 +75,8 @@ def _completion(
     tokens = (choice.get("logprobs") or {}).get("content") or []
     log_probs = [float(token["logprob"]) for token in tokens]
     if ids and log_probs and len(ids) != len(log_probs):
-        error = f"the server sent {len(ids)} token ids with {len(log_probs)} log-probabilities"
-        return Completion("", finish_reason="error", error=error)
+        numbers = f"{len(ids)} token ids with {len(log_probs)} log-probabilities"
+        return Failure(f"the server sent {numbers}", "leave token_ids or log_probs off", transient=False)
     return Completion(
         clean_text(text),
         ids,

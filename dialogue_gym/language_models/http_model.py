@@ -85,23 +85,7 @@ class HttpModel:
 
     def __post_init__(self) -> None:
         self.base_url = _checked_url(self.base_url)
-        _require(isinstance(self.model, str) and self.model, f"model must be a name, got {self.model!r}")
-        for name, least in (("concurrency", 1), ("max_retries", 0)):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            _require(whole and value >= least, f"{name} must be an int of at least {least}, got {value!r}")
-        _require(
-            self.extra_body is None or isinstance(self.extra_body, Mapping),
-            f"extra_body must be a dict, got {self.extra_body!r}",
-        )
-        for name in ("timeout_s", "deadline_s", "backoff_s"):
-            value = getattr(self, name)
-            _require(isinstance(value, int | float) and value > 0, f"{name} must be positive, got {value!r}")
-        known = ("max_tokens", "max_completion_tokens")
-        _require(
-            self.max_tokens_field in known,
-            f"max_tokens_field must be one of {', '.join(known)}, got {self.max_tokens_field!r}",
-        )
+        self._check_settings()
         try:
             import openai  # noqa: F401
         except ImportError as error:
@@ -169,6 +153,25 @@ class HttpModel:
             self._connection = _Connection(self)
             self._end = weakref.finalize(self, self._connection.thread.close)  # also at exit
         return self._connection
+
+    def _check_settings(self) -> None:
+        _require(isinstance(self.model, str) and self.model, f"model must be a name, got {self.model!r}")
+        for name, least in (("concurrency", 1), ("max_retries", 0)):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            _require(whole and value >= least, f"{name} must be an int of at least {least}, got {value!r}")
+        _require(
+            self.extra_body is None or isinstance(self.extra_body, Mapping),
+            f"extra_body must be a dict, got {self.extra_body!r}",
+        )
+        for name in ("timeout_s", "deadline_s", "backoff_s"):
+            value = getattr(self, name)
+            _require(isinstance(value, int | float) and value > 0, f"{name} must be positive, got {value!r}")
+        known = ("max_tokens", "max_completion_tokens")
+        _require(
+            self.max_tokens_field in known,
+            f"max_tokens_field must be one of {', '.join(known)}, got {self.max_tokens_field!r}",
+        )
 
     async def _answer_all(
         self, connection: "_Connection", requests: Sequence[GenerationRequest], sampling: Sampling
