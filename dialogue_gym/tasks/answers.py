@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 _MARKED = re.compile(r"#### *(-?)\$?(\d[\d,]*(?:\.\d+)?|\.\d+)%?")
-_BOX = re.compile(r"\\f?boxed\s*(?:\{|(?=[\\\w]))")
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(?=[\\\w]))")
 _LONGEST = 200  # characters of a text that can be an answer as it stands
 
 
@@ -55,7 +55,7 @@ def any_answer(solution: str) -> str | None:
     """
     found = marked_answer(solution) or boxed_answer(solution)
     text = solution.strip()
-    if found is None and text and "\n" not in text and len(text) <= _LONGEST and "boxed" not in text:
+    if found is None and text and "\n" not in text and len(text) <= _LONGEST and not _BOX.search(text):
         return text
     return found
 

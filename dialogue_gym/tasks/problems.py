@@ -46,6 +46,8 @@ def brief_of_problem(text: str) -> Brief:
     if not _FORMULA.search(text) and "\n" not in text and "?" in text:
         return brief_of_question(text)
     units = _units(text)
+    if not units:
+        return Brief(text, (), text)
     asked = _asked(units)
     condition, goal = _turn(units.pop(asked))
     statements = [*units[:asked], *condition, *units[asked:]]
