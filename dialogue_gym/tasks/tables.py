@@ -4,7 +4,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict
@@ -123,12 +122,13 @@ class TableTasks:
             check_columns(self._path, split, self._tables[split].columns, shape.columns)
         self._dropped: Counter[str] = Counter()
         self._seen: set[str] | None = set() if distinct else None
-        self._digest = sha256()
+        self._hash = sha256()
         usable = {ours: self._usable(theirs, max_chars) for ours, theirs in native.items()}
         total = sum(len(self._tables[split]) for split in native.values())
         _report(self._path, self._dropped, total)
+        self._digest = self._hash.hexdigest()
+        del self._hash, self._seen  # of no more use, and a hash cannot be copied to another process
         self._places = usable if splits else self._divide(usable)
-        self._task = lru_cache(maxsize=4096)(self._make)
 
     def draw(self, split: str, key: NoiseKey) -> Task:
         """The task of ``split`` that belongs to ``key``.
@@ -155,7 +155,7 @@ class TableTasks:
             "columns": dict(self._shape.columns),
             "rows": {split: len(places) for split, places in self._places.items()},
             "left_out": dict(self._dropped),
-            "sha256": self._digest.hexdigest(),
+            "sha256": self._digest,
         }
 
     def _at(self, split: str) -> Sequence[_Place]:
@@ -200,7 +200,7 @@ class TableTasks:
             self._seen.add(text)
         reference = self._shape.reference(row)
         assert reference is not None
-        self._digest.update(repr((text, reference.answer, reference.text)).encode())
+        self._hash.update(repr((text, reference.answer, reference.text)).encode())
         return True
 
     def _text(self, row: Row) -> str:
@@ -223,7 +223,7 @@ class TableTasks:
             sorted_places.setdefault(split(form), []).append((theirs, number))
         return sorted_places
 
-    def _make(self, place: _Place, split: str) -> Task:
+    def _task(self, place: _Place, split: str) -> Task:
         theirs, number = place
         row = self._tables[theirs][number]
         reference = self._shape.reference(row)

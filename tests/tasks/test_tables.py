@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import warnings
@@ -165,9 +166,8 @@ def test_a_saved_set_and_named_splits(tmp_path: Path) -> None:
 
 def article(i: int, length: int = 60, stamp: str | None = "x") -> dict[str, Any]:
     words = "garden tool window river market copper winter signal paper bridge".split()
-    text = " ".join(
-        f"{words[(i + j) % 10].title()} {words[(i * j) % 10]} went away." for j in range(length // 4)
-    )
+    told = (f"{words[(i + j) % 10].title()} {words[i * j % 9]} went away." for j in range(length // 4))
+    text = f"The {words[i % 10]} of {words[i // 10 % 10]} and {words[i // 100]}. " + " ".join(told)
     return {
         "title": f"Why {words[i % 10]} number {i} matters",
         "text": text,
@@ -322,6 +322,15 @@ def test_an_environment_made_from_a_dict_is_json(tmp_path: Path) -> None:
     assert env.spec is not None
     assert str(path) in env.spec.to_json()
     assert env.reset(seed=1)[0] == gym.make(env.spec).reset(seed=1)[0]
+
+
+def test_a_source_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    cloudpickle = pytest.importorskip("cloudpickle")
+    write(tmp_path / "set" / "train.jsonl", gsm8k_rows(30))
+    for path in (tmp_path / "set", tmp_path / "set" / "train.jsonl"):
+        source = build("gsm8k", path)
+        for again in (copy.deepcopy(source), cloudpickle.loads(cloudpickle.dumps(source))):
+            assert again.draw("train", NoiseKey((1,))) == source.draw("train", NoiseKey((1,)))
 
 
 @needs_gsm8k
