@@ -105,8 +105,14 @@ def _contrast(arm: str, against: str, a: Sequence[Floats], b: Sequence[Floats]) 
     return Contrast(arm, against, difference, means.tolist(), t_low, t_high, low, high, p, declared)
 
 
-def verdict(found: Sequence[Contrast], seeds: int) -> str:
-    """What the declared contrast says, in a sentence; no claim with few seeds."""
+def verdict(found: Sequence[Contrast], seeds: int, where: str) -> str:
+    """What the declared contrast says, in a sentence; no claim with few seeds.
+
+    Args:
+        found: all contrasts.
+        seeds: of the study.
+        where: what kind of world the claim is about.
+    """
     declared = next((c for c in found if c.declared), None)
     if declared is None:
         return f"The declared contrast, {DECLARED[0]} against {DECLARED[1]}, needs both arms."
@@ -114,9 +120,9 @@ def verdict(found: Sequence[Contrast], seeds: int) -> str:
         return f"Warning: {seeds} of at least {ENOUGH_SEEDS} seeds; that is too few for a claim."
     said = f"{DECLARED[0]} minus {DECLARED[1]} is {declared.difference:+.3f}"
     if not declared.shown:
-        return f"In this toy no difference is shown: {said}, and an interval includes zero."
+        return f"{where.capitalize()} no difference is shown: {said}, and an interval includes zero."
     ahead = DECLARED[0] if declared.difference > 0 else DECLARED[1]
-    return f"In this toy the {ahead} arm is ahead: {said}, and both intervals exclude zero."
+    return f"{where.capitalize()} the {ahead} arm is ahead: {said}, and both intervals exclude zero."
 
 
 def resampled(by_seed: Sequence[Floats], key: tuple[str, ...]) -> Floats:
@@ -158,7 +164,7 @@ def ranks(policies: Sequence[Mapping[str, Any]], user: str) -> dict[str, Any]:
 
     Returns:
         "all", over policies of all seeds together, and "low" and "high" of its 95 % interval, seeds
-        resampled; "within", the mean of each seed's own. None where scores are all equal.
+        resampled, None for one seed; "within", the mean of each seed's own. None where scores are all equal.
     """
     by_seed: dict[int, list[tuple[float, float]]] = {}
     for policy in policies:
@@ -171,7 +177,9 @@ def ranks(policies: Sequence[Mapping[str, Any]], user: str) -> dict[str, Any]:
         for _ in range(_RESAMPLES // 4)
     ]
     known = [r for r in drawn if r is not None]
-    low, high = (float(x) for x in np.percentile(known, (2.5, 97.5))) if known else (None, None)
+    low = high = None
+    if known and len(groups) > 1:
+        low, high = (float(x) for x in np.percentile(known, (2.5, 97.5)))
     within = [r for r in map(spearman, groups) if r is not None]
     together = spearman([pair for group in groups for pair in group])
     return {"all": together, "low": low, "high": high, "within": float(np.mean(within)) if within else None}

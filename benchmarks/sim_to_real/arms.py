@@ -103,16 +103,19 @@ class SeedOfStudy:
     @cached_property
     def _naive(self) -> User:
         if self.settings.naive == "prompted":
-            model = (
-                self.settings.user if self.settings.user == "tiny" else f"transformers:{self.settings.user}"
-            )
-            return User({"prompted": model})
+            return User({"prompted": self._prompted_model()})
         population = naive_population(reference_population(self.kind, self.seed), self.settings.strength)
         people = User({"population": population.to_dict()})
         if self.settings.user == "scripted":
             return people
         log = self._log("naive dialogues", people, self.settings.naive_dialogues, agent="rule")
         return self._fit("naive", {"log": log})
+
+    def _prompted_model(self) -> Any:
+        path, learner = self.settings.user, self.settings.part("learner")
+        if path == "tiny":
+            return path
+        return {"name": "transformers", "path": path, "dtype": learner.get("dtype", "float32")}
 
     @cached_property
     def _calibrated(self) -> User:
@@ -182,7 +185,8 @@ class SeedOfStudy:
         """
         player = self.user(user)
         settings: dict[str, Any] = {**self._common, **player.settings, "eval_split": split}
-        settings["env_kwargs"] = {**self._common["env_kwargs"], **self.settings.part("judge_kwargs")}
+        if split == "test":  # the choice between checkpoints must not ask who judges in the end
+            settings["env_kwargs"] = {**self._common["env_kwargs"], **self.settings.part("judge_kwargs")}
         own = user != REFERENCE or split == "validation"
         settings["dialogues"] = self.settings.user_dialogues if own else self.settings.eval_dialogues
         needs = dict(player.needs)

@@ -17,6 +17,7 @@ from benchmarks.sim_to_real.analysis import (
 )
 from benchmarks.sim_to_real.arms import REFERENCE, SeedOfStudy
 from benchmarks.sim_to_real.plan import Study
+from benchmarks.sim_to_real.stages import in_order
 
 BEHAVIOUR = ("turns", "words_per_agent_turn", "words_per_user_turn", "ask_rate")
 
@@ -35,10 +36,11 @@ def collect(study: Study) -> dict[str, Any]:
     return {
         "arms": {arm: _arm(study, arm, rewards) for arm, rewards in by_arm.items()},
         "contrasts": [asdict(c) for c in found],
-        "verdict": verdict(found, study.settings.seeds),
+        "verdict": verdict(found, study.settings.seeds, study.settings.where),
         "ranks": {user: ranks(policies, user) for user in study.users},
         "divergence": {user: _divergences(study, user) for user in study.measured},
-        "realism": {user: _realism(study, user) for user in study.measured},
+        "realism": {user: _realism(study, user) for user in study.compared},
+        "where": study.settings.where,
         "policies": policies,
     }
 
@@ -66,6 +68,7 @@ def _arm(study: Study, arm: str, rewards: Sequence[Floats]) -> dict[str, Any]:
         **_gaps(study, arm, user, rewards),
         "chosen": dict(Counter(str(c) for _, c in judged)),
         **{name: _estimate(results, name) for name in BEHAVIOUR},
+        "unscored": float(np.mean([np.isnan(scores(result)).mean() for result in results])),
         **_training(study, arm),
     }
 
@@ -87,12 +90,31 @@ def _gaps(study: Study, arm: str, user: str | None, rewards: Sequence[Floats]) -
 def _training(study: Study, arm: str) -> dict[str, Any]:
     if arm == "base":
         return {"budget": None, "curves": []}
-    stages = [seed.training(arm) for seed in study.seeds]
-    results = [study.result(stage) for stage in stages]
-    seconds = [stage.seconds(study.cache) for stage in stages]
-    budget = _means([result["budget"] for result in results])
-    wall = {f"{name}_seconds": float(np.mean([s[name] for s in seconds])) for name in ("wall", "cpu")}
-    return {"budget": {**budget, **wall}, "curves": [result["curve"] for result in results]}
+    results = [study.result(seed.training(arm)) for seed in study.seeds]
+    spent = [
+        {**result["budget"], **_spent(study, seed, arm)}
+        for seed, result in zip(study.seeds, results, strict=True)
+    ]
+    return {"budget": _means(spent), "curves": [result["curve"] for result in results]}
+
+
+def _spent(study: Study, seed: SeedOfStudy, arm: str) -> dict[str, float]:
+    """Time of a training, and what it stands on: logs, fits and trainings before it.
+
+    Returns:
+        "wall_seconds" and "cpu_seconds" of the training; "cpu_seconds_before", of all stages that it needs;
+        "logged_dialogues", how many of them the reference took part in.
+    """
+    stage = seed.training(arm)
+    before = [other for other in in_order([stage]) if other.key != stage.key]
+    reference = seed.reference.settings
+    logs = [s.settings for s in before if s.kind == "log"]
+    with_reference = [log for log in logs if all(log.get(k) == v for k, v in reference.items())]
+    return {
+        **{f"{name}_seconds": seconds for name, seconds in stage.seconds(study.cache).items()},
+        "cpu_seconds_before": sum(s.seconds(study.cache)["cpu"] for s in before),
+        "logged_dialogues": sum(log["dialogues"] for log in with_reference),
+    }
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -127,7 +149,7 @@ def _divergences(study: Study, user: str) -> list[dict[str, Any]]:
 
     Returns:
         For each policy "checkpoint" (0: base), "per_turn", the mean over turns and seeds with "by_seed", and
-        "turns": by turn the mean over seeds of their means, and their spread (standard error, None for one).
+        standard "error" over seeds (None for one), and "turns": the same by turn, with the number of turns.
     """
     found = []
     for c in (0, *study.checkpoints(user)):
@@ -137,6 +159,7 @@ def _divergences(study: Study, user: str) -> list[dict[str, Any]]:
             {
                 "checkpoint": c,
                 "per_turn": float(np.mean(by_seed)),
+                "error": _error(by_seed),
                 "by_seed": by_seed,
                 "turns": _by_turn([result["turns"] for result in results]),
             }
@@ -149,9 +172,14 @@ def _by_turn(curves: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, 
     rows = []
     for parts in zip(*curves, strict=False):
         means = [part["mean"] for part in parts]
-        error = float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
-        rows.append({"mean": float(np.mean(means)), "error": error, "n": int(sum(p["n"] for p in parts))})
+        count = int(sum(part["n"] for part in parts))
+        rows.append({"mean": float(np.mean(means)), "error": _error(means), "n": count})
     return rows
+
+
+def _error(values: Sequence[float]) -> float | None:
+    """Standard error of a mean over seeds; None for one."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def _realism(study: Study, user: str) -> list[dict[str, Any]]:

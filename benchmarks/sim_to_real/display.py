@@ -17,8 +17,8 @@ class Display:
         if now.finished is None:
             done = f"{now.done} of {now.total} stages are done already" if now.done else f"{now.total} stages"
             print(f"{done}{left}", flush=True)
-            return
-        print(f"[{now.done}/{now.total}] {now.finished}{left}", flush=True)
+        else:
+            print(f"[{now.done}/{now.total}] {now.finished}{left}", flush=True)
         if self.live and now.running:
             print(f"\x1b[2mnow: {'; '.join(now.running)}\x1b[0m\x1b[K", end="\r", file=sys.stderr, flush=True)
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.sim_to_real.__main__ import settings_from, write
-from benchmarks.sim_to_real.analysis import contrasts, scores
+from benchmarks.sim_to_real.analysis import DECLARED, ENOUGH_SEEDS, contrasts, scores
 from benchmarks.sim_to_real.arms import REFERENCE
 from benchmarks.sim_to_real.display import Display
 from benchmarks.sim_to_real.machine import machine
@@ -87,6 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if own.runs < 1:
             raise ValueError(f"runs must be at least 1, got {own.runs}")
         settings = settings_from(["--preset", "null", *others], program)
+        if settings.strength or settings.user != "scripted" or not set(DECLARED) <= set(settings.arms):
+            raise ValueError(
+                f"a null world has strength 0, scripted users, and arms {' and '.join(DECLARED)}"
+            )
+        if settings.seeds < ENOUGH_SEEDS:
+            raise ValueError(f"seeds of a run must be at least {ENOUGH_SEEDS}: with fewer nothing is claimed")
         result = run(settings, own.runs, shlex.join([*program.split(), *given]))
     except (ValueError, OSError, ImportError) as error:
         print(explain(error, "agents"), file=sys.stderr)

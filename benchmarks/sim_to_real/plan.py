@@ -18,17 +18,20 @@ class Study:
 
     def __init__(self, settings: StudySettings) -> None:
         self.settings = settings
-        self.cache: Path = settings.out / "stages"
+        self.cache: Path = settings.out.absolute() / "stages"
         numbers = range(settings.first_seed, settings.first_seed + settings.seeds)
         self.seeds = [SeedOfStudy(settings, seed) for seed in numbers]
         self.users = [name for name in self.seeds[0].users() if name in FITTED]
 
     @property
+    def compared(self) -> list[str]:
+        """Training users that are compared with the reference: language models."""
+        return [] if self.settings.user == "scripted" else self.users
+
+    @property
     def measured(self) -> list[str]:
-        """Training users whose divergence from the reference is exactly known: fitted to a population."""
-        s = self.settings
-        exact = s.reference == "population" and s.user != "scripted"
-        return self.users if exact else []
+        """Those of them whose divergence from the reference can be had: its likelihood must be known."""
+        return self.compared if self.settings.reference == "population" else []
 
     def checkpoints(self, arm: str) -> list[int]:
         """The policies of an arm, by number; the base arm has but one, 0."""
@@ -53,8 +56,9 @@ class Study:
             if own and self.settings.checkpoints > 1:
                 for c in self.checkpoints(arm):
                     yield seed.judging(arm, c, own, "validation")
-        for user in self.measured:
+        for user in self.compared:
             yield seed.realism(user)
+        for user in self.measured:
             for c in (0, *self.checkpoints(user)):
                 yield seed.divergence(user, c)
 

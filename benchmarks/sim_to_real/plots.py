@@ -54,26 +54,22 @@ def curves(result: Mapping[str, Any]) -> Plot:
 
 
 def divergence(result: Mapping[str, Any]) -> Plot:
-    """Nats of each turn by training user: with the base policy, and with its last policy."""
-    drawn = figure(6.5, 3.6)
-    axes = drawn.add_subplot()
-    for user, found in result["divergence"].items():
-        for row, style in ((found[0], ":"), (found[-1], "-")):
+    """Nats of each turn for each training user: with the base policy, and with those that it trained."""
+    users = result["divergence"]
+    drawn = figure(3.2 * len(users) + 0.6, 3.2)
+    panels = drawn.subplots(1, len(users), sharey=True, squeeze=False)[0]
+    for axes, (user, found) in zip(panels, users.items(), strict=True):
+        for row in found:
             means = [turn["mean"] for turn in row["turns"]]
             errors = [turn["error"] or 0.0 for turn in row["turns"]]
-            name = "base policy" if row["checkpoint"] == 0 else "last policy"
-            axes.errorbar(
-                range(len(means)),
-                means,
-                errors,
-                linestyle=style,
-                color=COLOURS[user],
-                label=f"{user}, {name}",
-            )
-    axes.set_xlabel("message of the user (0: the opening)")
-    axes.set_ylabel("KL(reference || user), nats")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=7)
+            name = f"policy {row['checkpoint']}" if row["checkpoint"] else "base policy"
+            line = "-" if row["checkpoint"] else ":"
+            axes.errorbar(range(len(means)), means, errors, label=name, linestyle=line, marker=".")
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.set_title(user, fontsize=10)
+        axes.set_xlabel("message of the user")
+    panels[0].set_ylabel("KL(reference || user), nats")
+    panels[0].legend(frameon=False, fontsize=7)
     return plot(drawn, "divergence of training users from the reference by turn")
 
 

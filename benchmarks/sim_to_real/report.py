@@ -10,7 +10,7 @@ from dialogue_gym.reports import Cell, Section, Table, page
 Rows = list[tuple[str, ...]]
 _SCORES = ("arm", "reward under the reference [95 %]", "under its own user", "gap", "|gap|", "asks", "turns")
 _CONTRASTS = ("contrast", "difference", "t over seeds [95 %]", "bootstrap [95 %]", "p")
-_BEHAVIOUR = ("arm", "turns", "agent's words", "user's words", "asks", "policies that count")
+_BEHAVIOUR = ("arm", "turns", "agent's words", "user's words", "asks", "unscored", "policies that count")
 _BUDGET = (
     "arm",
     "updates",
@@ -20,23 +20,26 @@ _BUDGET = (
     "look-ahead tokens",
     "CPU s",
     "wall s",
+    "CPU s before",
+    "logged dialogues with the reference",
 )
+_SPENT = ("cpu_seconds", "wall_seconds", "cpu_seconds_before", "logged_dialogues")
 _RANKS = ("user", "all policies [95 %]", "within a seed")
 _READING = (
-    "All figures are those of a toy unless the preset says otherwise: a tiny model, generated tasks, "
-    "scripted people. The primary figure is the reward under the reference user, whom only the oracle has "
-    "trained with. Intervals of scores resample dialogues and seeds, each of which has a reference "
-    "population of its own.",
-    "Gap: the score under the user of training minus that under the reference, on the same tasks. A user who "
-    "makes it easy has a large positive one. Which of the policies along a training counts is decided by its "
-    "own user, on other tasks; the reference has no say in it.",
+    "Scripted people, generated tasks and a tiny model make a toy; its figures are called so. The primary "
+    "figure is the reward under the reference user, whom only the oracle has trained with. Intervals of "
+    "scores resample dialogues and seeds, each of which has a reference population of its own.",
+    "Gap: the score under the user of training minus that under the reference, on the first of these tasks "
+    "(see user_dialogues below), which both users meet. A user who makes it easy has a large positive one. "
+    "Which of the policies along a training counts is decided by its own user, on other tasks; the reference "
+    "has no say in it.",
 )
 
 
 def terminal(result: Mapping[str, Any]) -> str:
     """The main tables as plain text, and what may be said of the declared contrast."""
     parts = [
-        f"{result['settings']['env']}, {result['settings']['seeds']} seeds, in this toy",
+        f"{result['settings']['env']}, {result['settings']['seeds']} seeds, {result['where']}",
         lines(_SCORES, score_rows(result)),
         lines(_CONTRASTS, _contrast_rows(result)),
     ]
@@ -111,8 +114,10 @@ def _users(result: Mapping[str, Any]) -> list[Section]:
     made = []
     if result["divergence"]:
         text = (
-            "KL(reference || user) of each turn in nats, both likelihoods known exactly, in dialogues of the "
-            "reference with the base policy and with each policy that the user trained."
+            "KL(reference || user) of each turn in nats, plus or minus the standard error over seeds, in "
+            "dialogues of the reference with the base policy and with each policy that the user trained. The "
+            "reference's likelihood is exact; the user's is that of a text's usual tokens, while others can "
+            "spell it too, so that divergences come out slightly too large."
         )
         rows = table(_divergence_columns(result), divergence_rows(result))
         made.append(Section("Divergence of training users", [text], rows, [plots.divergence(result)]))
@@ -189,20 +194,30 @@ def _divergence_columns(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 def divergence_rows(result: Mapping[str, Any]) -> Rows:
     """Nats a turn by training user and policy."""
-    return [
-        (user, *(f"{row['per_turn']:.2f}" for row in found)) for user, found in result["divergence"].items()
-    ]
+    return [(user, *(_plus_minus(row) for row in found)) for user, found in result["divergence"].items()]
+
+
+def _plus_minus(row: Mapping[str, Any]) -> str:
+    return f"{row['per_turn']:.2f}" + ("" if row["error"] is None else f" ± {row['error']:.2f}")
 
 
 def _rank_rows(result: Mapping[str, Any]) -> Rows:
     return [
         (
             user,
-            "-" if r["all"] is None else f"{r['all']:.2f} [{r['low']:.2f}, {r['high']:.2f}]",
+            _correlation(r),
             "-" if r["within"] is None else f"{r['within']:.2f}",
         )
         for user, r in result["ranks"].items()
     ]
+
+
+def _correlation(found: Mapping[str, float | None]) -> str:
+    if found["all"] is None:
+        return "-"
+    return f"{found['all']:.2f}" + (
+        "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
+    )
 
 
 def _realism_columns(result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -229,6 +244,7 @@ def _behaviour_rows(result: Mapping[str, Any]) -> Rows:
             _number(found["words_per_agent_turn"], ".1f"),
             _number(found["words_per_user_turn"], ".1f"),
             _number(found["ask_rate"], ".2f"),
+            f"{found['unscored']:.3f}",
             ", ".join(f"number {c}: {n}" for c, n in sorted(found["chosen"].items())),
         )
         for arm, found in result["arms"].items()
@@ -238,7 +254,7 @@ def _behaviour_rows(result: Mapping[str, Any]) -> Rows:
 def _budget_rows(result: Mapping[str, Any]) -> Rows:
     names = ("updates", "policy_tokens", "user_calls", "user_tokens", "look_ahead_tokens")
     return [
-        (arm, *(f"{found['budget'][name]:,.0f}" for name in (*names, "cpu_seconds", "wall_seconds")))
+        (arm, *(f"{found['budget'][name]:,.0f}" for name in (*names, *_SPENT)))
         for arm, found in result["arms"].items()
         if found["budget"]
     ]

@@ -4,8 +4,11 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_type_hints
 
+from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_agents.static_context.settings import StaticContextSettings
+from dialogue_gym.calibration.fit import FitSettings
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.registry import nearest
 
@@ -21,6 +24,8 @@ ARMS = (
     "oracle",
 )
 CONTROLS = ("other people", "shuffled log")
+T = TypeVar("T")
+_OURS = ("env", "env_kwargs", "policy", "out", "seed", "resume", "policies", "eval_dialogues", "simulator")
 PARTS = ("learner", "static", "look_ahead", "fit", "env_kwargs", "judge_kwargs")
 
 
@@ -101,6 +106,21 @@ class StudySettings:
         for name in PARTS:
             self.part(name)
         self._check_worlds()
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Build what stages will build of the settings, so that a slip shows at once and not after hours."""
+        learner = self.part("learner")
+        for name in learner:
+            if name in _OURS:
+                raise ValueError(f"learner: {name!r} is for the study to set; leave it out")
+        made = _built(GRPOSettings, "learner", learner)
+        if self.checkpoints > (updates := made.steps * made.updates_per_rollout):
+            raise ValueError(f"checkpoints must be at most the {updates} updates, got {self.checkpoints}")
+        static = {**learner, **self.part("static"), "logs": Path()}
+        _built(StaticContextSettings, "static", static)
+        _built(StaticContextSettings, "look_ahead", {**static, **self.part("look_ahead")})
+        _built(FitSettings, "fit", self.part("fit"))
 
     def _check_worlds(self) -> None:
         """Some arms need a log, some ways to be a user exclude others."""
@@ -112,6 +132,11 @@ class StudySettings:
                 'a reference that is a model knows no cooperative variant: naive must be "prompted" '
                 "and user a language model"
             )
+
+    @property
+    def where(self) -> str:
+        """What claims are about: scripted people make any study a toy."""
+        return "in this toy" if self.reference == "population" else "in this study"
 
     def part(self, name: str) -> dict[str, Any]:
         """One of the settings that are JSON objects.
@@ -125,6 +150,22 @@ class StudySettings:
         """JSON-able; without what changes no figure."""
         plain = {k: v for k, v in asdict(self).items() if k not in ("workers", "out", "preset")}
         return {**plain, **{name: self.part(name) for name in PARTS}}
+
+
+def _built(kind: type[T], name: str, values: dict[str, Any]) -> T:
+    """A dataclass of settings.
+
+    Raises:
+        ValueError: a setting that there is not, with the nearest ones, or a value that cannot be.
+    """
+    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise ValueError(f"{name}: unknown setting {key!r}: {nearest(key, known)}")
+    try:
+        return kind(**values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -147,9 +188,27 @@ def read_preset(name: str) -> dict[str, Any]:
     for key in given:
         if key not in known:
             raise ValueError(f"{path}: unknown setting {key!r}: {nearest(key, known)}")
-    if "arms" in given:
-        given["arms"] = tuple(given["arms"])
-    return {key: json.dumps(value) if key in PARTS else value for key, value in given.items()}
+    return {key: _of_json(path, key, value) for key, value in given.items()}
+
+
+def _of_json(path: Path, name: str, value: Any) -> Any:
+    """A value of a preset as the dataclass wants it.
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    if name in PARTS:
+        return json.dumps(value)
+    want = get_type_hints(StudySettings)[name]
+    if want is Path and isinstance(value, str):
+        return Path(value)
+    if name == "arms" and isinstance(value, list):
+        return tuple(value)
+    valid = (int, float) if want is float else want if want in (int, str) else str
+    if not isinstance(value, valid) or isinstance(value, bool):
+        expected = want.__name__ if want in (int, str, float) else str(want)
+        raise ValueError(f"{path}: {name} must be of type {expected}, got {value!r}")
+    return value
 
 
 def over_preset(settings: StudySettings) -> StudySettings:

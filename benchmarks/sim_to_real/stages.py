@@ -24,6 +24,7 @@ from filelock import FileLock
 DONE, LOG, LOCK = "done.json", "log.jsonl", "lock"
 OUTPUT = "workers.log"
 """What the workers' libraries print."""
+_AGAIN = "the same command goes on from here"
 VERSION = 2
 """Raise it when what stages do changes."""
 
@@ -168,18 +169,16 @@ def run_stages(wanted: Sequence[Stage], cache: Path, workers: int, say: Callable
         StageError: what a stage raised, after the others that were running have ended; what is done stays.
     """
     pending = _Pending(in_order(wanted), cache, workers)
-    say(pending.progress(None))
-    if not pending.open:
-        return
+    ended: list[Stage | None] = [None]
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(cache / OUTPUT,)
     ) as pool:
-        while pending.open or pending.running:
-            for stage in pending.startable():
-                pending.running[pool.submit(execute, stage, cache)] = stage
-            finished, _ = wait(pending.running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                say(pending.progress(pending.end(future)))
+        while ended:
+            pending.begin(pool)
+            for stage in ended:
+                say(pending.progress(stage))
+            finished = wait(pending.running, return_when=FIRST_COMPLETED)[0] if pending.running else ()
+            ended = [pending.end(future) for future in finished]
 
 
 class _Pending:
@@ -195,12 +194,19 @@ class _Pending:
             if stage.key in self.done:
                 self._learn(stage)
 
-    def startable(self) -> list[Stage]:
-        """Taken from what is open: as many as there are workers free, whose needs are done."""
+    def begin(self, pool: ProcessPoolExecutor) -> None:
+        """Give free workers stages whose needs are done.
+
+        Raises:
+            StageError: a worker has been killed.
+        """
         ready = [s for s in self.open if all(n.key in self.done for n in s.needs.values())]
-        chosen = ready[: self.workers - len(self.running)]
-        self.open = [stage for stage in self.open if stage not in chosen]
-        return chosen
+        for stage in ready[: self.workers - len(self.running)]:
+            self.open.remove(stage)
+            try:
+                self.running[pool.submit(execute, stage, self.cache)] = stage
+            except BrokenProcessPool:
+                raise self._killed(stage) from None
 
     def end(self, future: Future[None]) -> Stage:
         """The stage that a future was; it is done now.
@@ -209,14 +215,13 @@ class _Pending:
             StageError: it is not.
         """
         stage = self.running.pop(future)
-        again = "the same command goes on from here"
         try:
             future.result()
         except BrokenProcessPool:
-            titles = " or ".join([stage.title, *(s.title for s in self.running.values())])
-            raise StageError(f"a worker was killed during: {titles}; {again}") from None
+            raise self._killed(stage) from None
         except Exception as error:
             line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            again = _AGAIN
             if isinstance(error, FileNotFoundError) and str(self.cache) in line:
                 again = (
                     "a finished stage has lost that file; remove its folder, and the same command makes it"
@@ -225,6 +230,10 @@ class _Pending:
         self.done.add(stage.key)
         self._learn(stage)
         return stage
+
+    def _killed(self, stage: Stage) -> StageError:
+        titles = " or ".join([stage.title, *(s.title for s in self.running.values())])
+        return StageError(f"a worker was killed during: {titles}; {_AGAIN}")
 
     def _learn(self, stage: Stage) -> None:
         self.seconds.setdefault(stage.kind, []).append(stage.seconds(self.cache)["wall"])

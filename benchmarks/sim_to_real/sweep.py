@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.sim_to_real.__main__ import settings_from, write
-from benchmarks.sim_to_real.analysis import DECLARED
+from benchmarks.sim_to_real.analysis import DECLARED, ENOUGH_SEEDS
 from benchmarks.sim_to_real.collect import collect
 from benchmarks.sim_to_real.display import Display
 from benchmarks.sim_to_real.machine import machine
@@ -57,7 +57,13 @@ def run(settings: StudySettings, over: str, values: Sequence[float], command: st
     run_stages([stage for study in studies for stage in study.wanted()], cache, settings.workers, Display())
     points = [_point(value, collect(study)) for value, study in zip(values, studies, strict=True)]
     plain = settings.to_dict()
-    result = {"over": over, "points": points, "settings": plain, "run": {"command": command, **machine()}}
+    result = {
+        "over": over,
+        "points": points,
+        "settings": plain,
+        "where": settings.where,
+        "run": {"command": command, **machine()},
+    }
     write(settings.out / f"sweep-{over}.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     write(settings.out / f"sweep-{over}.html", to_html(result))
     return result
@@ -92,7 +98,7 @@ def to_html(result: dict[str, Any]) -> str:
     """A page with the table and the plot."""
     text = (
         f"{DECLARED[0]} minus {DECLARED[1]} under the reference user, {result['settings']['seeds']} seeds, "
-        "in this toy. Nats: divergence a turn of each training user, with the last policy that it trained."
+        f"{result['where']}. Nats: divergence a turn of each training user, with its last policy."
     )
     return page(
         f"The contrast against the {NAMES[result['over']]}",
@@ -141,6 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(explain(error, "agents"), file=sys.stderr)
         return 2
     print(lines(_COLUMNS, rows(result)))
+    if settings.seeds < ENOUGH_SEEDS:
+        print(f"Warning: {settings.seeds} of at least {ENOUGH_SEEDS} seeds; that is too few for a claim.")
     print(f"{settings.out / f'sweep-{own.over}.html'}")
     return 0
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from dialogue_gym.calibration.checkpoints import last_checkpoint
 from dialogue_gym.calibration.progress import no_dataset_bars, progress_bar
 from dialogue_gym.calibration.samples import (
     Row,
@@ -181,7 +182,6 @@ def _train(
     model: Any, settings: FitSettings, train: list[Row], held: list[Row], arguments: Any
 ) -> tuple[Any, dict[str, Any]]:
     from transformers import EarlyStoppingCallback, PrinterCallback
-    from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTTrainer
 
     trainer = SFTTrainer(
@@ -195,7 +195,7 @@ def _train(
     )
     trainer.remove_callback(PrinterCallback)
     before = trainer.evaluate()["eval_loss"]
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir))
+    trainer.train(resume_from_checkpoint=last_checkpoint(arguments.output_dir))
     after = trainer.evaluate()["eval_loss"]
     return trainer, {
         "loss_before": round(before, 4),

@@ -36,8 +36,14 @@ def check_free(folder: Path) -> None:
     """
     if (folder / MANIFEST).exists():
         raise ValueError(f"{folder}: holds a calibrated user already; another folder would be right")
-    if folder.exists() and any(folder.iterdir()) and not (folder / WORK / _RUN).exists():
+    if folder.exists() and not (folder / WORK / _RUN).exists() and _has_other_files(folder):
         raise ValueError(f"{folder}: holds other files; a new or empty folder would be right")
+
+
+def _has_other_files(folder: Path) -> bool:
+    """More than what a run that was killed while it claimed the folder leaves."""
+    begun = {WORK, f"{WORK}/{Path(_RUN).with_suffix('.partial')}"}
+    return any(path.relative_to(folder).as_posix() not in begun for path in folder.rglob("*"))
 
 
 def claim(folder: Path, run: Mapping[str, Any]) -> Path:

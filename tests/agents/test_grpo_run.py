@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from dialogue_agents.grpo import progress
 from dialogue_agents.grpo.__main__ import main
-from dialogue_agents.grpo.run import last_checkpoint, run
+from dialogue_agents.grpo.run import run
+from dialogue_gym.calibration.checkpoints import last_checkpoint
 from dialogue_gym.logs import read_log
 
 

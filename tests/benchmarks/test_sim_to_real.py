@@ -125,6 +125,13 @@ def test_no_arm_but_the_oracle_needs_the_reference_in_training() -> None:
     for arm in ARMS[1:]:
         stage = seed.training(arm)
         assert (stage.settings.get("population") == population) == (arm == "oracle"), arm
+        fits = [s for s in in_order([stage]) if s.kind == "fit"]
+        logs = [s for s in in_order([stage]) if s.kind == "log" and s.settings["population"] == population]
+        # the reference is met in logs alone: of the base policy, and of the policy that calibration trained
+        assert len(logs) == {"naive": 0, "oracle": 0, "recalibrated": 2}.get(arm, 1), arm
+        assert len(fits) == {"naive": 1, "static look-ahead": 2, "calibrated": 2, "recalibrated": 3}.get(
+            arm, 0
+        )
 
 
 def test_at_strength_zero_with_scripted_users_all_users_are_the_reference() -> None:
@@ -161,6 +168,7 @@ def test_a_worker_that_is_killed_is_named_and_what_is_done_stays(
     with pytest.raises(StageError, match=r"the bad one: env 'NoChat-v0'.*the same command goes on"):
         run_stages([bad], tmp_path, 1, said.append)
     assert [now.finished for now in said] == [None, "the good one"]
+    assert [now.running for now in said] == [["the good one"], ["the bad one"]]
     assert good.is_done(tmp_path)
     assert not bad.is_done(tmp_path)
     (good.folder(tmp_path) / "log.jsonl").unlink()
@@ -229,10 +237,10 @@ def test_contrasts_are_paired_and_the_declared_one_comes_first() -> None:
         assert c.t_low < c.difference < c.t_high
         assert c.low > 0.15
         assert c.p < 1e-6
-    assert "calibrated arm is ahead" in verdict(found, 6)
-    assert "too few for a claim" in verdict(found, 4)
+    assert verdict(found, 6, "in this toy").startswith("In this toy the calibrated arm is ahead")
+    assert "too few for a claim" in verdict(found, 4, "in this toy")
     back = contrasts({"calibrated": naive, "naive": better})
-    assert "naive arm is ahead" in verdict(back, 6)
+    assert "naive arm is ahead" in verdict(back, 6, "in this toy")
 
 
 def test_the_bootstrap_spreads_over_seeds_and_over_dialogues() -> None:
@@ -270,6 +278,7 @@ def test_ranks_follow_the_order_of_policies_and_know_ties() -> None:
         for i in range(5)
     ]
     assert ranks(policies, "same") == pytest.approx({"all": 1.0, "low": 1.0, "high": 1.0, "within": 1.0})
+    assert ranks(policies[:5], "same")["low"] is None
     assert ranks(policies, "back")["all"] == pytest.approx(-1.0)
     assert ranks(policies, "flat") == {"all": None, "low": None, "high": None, "within": None}
 
@@ -289,6 +298,38 @@ def test_presets_refuse_what_they_do_not_know(tmp_path: Path, capsys: pytest.Cap
         StudySettings(arms=("oracles",))
     with pytest.raises(ValueError, match="learner must be a JSON object"):
         StudySettings(learner="[]")
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ({"seeds": "3"}, "seeds must be of type int, got '3'"),
+        ({"seeds": 2.5}, "seeds must be of type int"),
+        ({"seeds": True}, "seeds must be of type int"),
+        ({"learner": {"stepz": 3}}, "learner: unknown setting 'stepz': did you mean 'steps'"),
+        ({"learner": {"seed": 3}}, "learner: 'seed' is for the study to set"),
+        ({"learner": {"steps": 1}}, "checkpoints must be at most the 1 updates, got 2"),
+        ({"fit": {"epoch": 1}}, "fit: unknown setting 'epoch': did you mean 'epochs'"),
+        ({"fit": {"epochs": 0}}, "fit: epochs must be positive"),
+        ({"look_ahead": {"window": 0}}, "look_ahead: window must be at least 1"),
+    ],
+)
+def test_bad_presets_are_one_line_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: dict[str, Any], said: str
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(preset))
+    assert main(["--preset", str(path), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_presets_folder_is_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"out": "runs/mine", "strength": 1}')
+    assert settings_from(["--preset", str(path)], "study").out == Path("runs/mine")
 
 
 def test_options_add_to_the_presets_objects() -> None:

@@ -19,6 +19,7 @@ from dialogue_agents.grpo.progress import Bar, evaluation_bar
 from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout, make_env
 from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
+from dialogue_gym.calibration.checkpoints import last_checkpoint
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet
@@ -257,12 +258,6 @@ def _evaluation(data: dict[str, Any]) -> Evaluation:
     """What ``Evaluation.to_dict`` was made of."""
     outcomes = [Outcome(**outcome) for outcome in data["outcomes"]]
     return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)
-
-
-def last_checkpoint(out: Path) -> str | None:
-    """The last checkpoint that is whole (its state is written last); None when there is none."""
-    whole = [path.parent for path in out.glob("checkpoint-*/trainer_state.json")]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
 def prepare_folder(settings: LearnerSettings) -> None:
