@@ -19,7 +19,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow people check static format format-check lint types imports clean
+.PHONY: help demo test slow people check static format format-check lint types imports docs clean
 
 help: ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [JOBS=2] [ARGS='-k word']"
@@ -44,7 +44,7 @@ people: $(ENVIRONMENT) ## fit SmolLM2 to people's dialogues, judge it on others:
 
 check: static test ## everything that a change must pass: static, then test
 
-static: format-check lint types imports ## the checks that run no code
+static: format-check lint types imports docs ## the checks that run no code
 
 format: $(ENVIRONMENT) ## rewrite the code in the house format, fix what lint can fix
 	$(BIN)/ruff format
@@ -62,8 +62,11 @@ types: $(ENVIRONMENT) ## mypy --strict over both packages and the benchmarks
 imports: $(ENVIRONMENT) ## do the rooms import only downward?
 	$(BIN)/lint-imports --no-logo
 
+docs: $(ENVIRONMENT) ## build the pages of docs/ into build/docs; a link that leads nowhere is an error
+	$(BIN)/zensical build --strict
+
 clean: ## remove .venv, caches and build folders; runs/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf build dist agents/build agents/dist *.egg-info agents/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -92,5 +95,5 @@ $(ENVIRONMENT): pyproject.toml agents/pyproject.toml constraints.txt
 	@printf '[2/3] torch, half of it all '
 	@$(INSTALL) torch $(brief)
 	@printf '[3/3] everything else '
-	@$(INSTALL) -e '.[llm,agents,sb3,http,serve,report,calibration,dev]' -e agents $(brief)
+	@$(INSTALL) -e '.[llm,agents,sb3,http,serve,report,calibration,docs,dev]' -e agents $(brief)
 	@touch $@

@@ -4,7 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import gymnasium as gym
 import pytest
 
 from dialogue_agents.grpo.__main__ import main as grpo
@@ -42,7 +41,7 @@ def test_there_are_ten_and_each_goes_on_from_the_others(
     assert len(commands()) == 10
     for words in commands():
         assert run(words) == 0, (words, capsys.readouterr().err)
-    examples = re.findall(r"```py\n(.*?)```", PAGE, flags=re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     assert examples
     for example in examples:
-        exec(f"import dialogue_gym\n{example}", {"gym": gym})
+        exec(example, {})

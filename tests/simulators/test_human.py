@@ -1,8 +1,6 @@
 """A person as the user: the protocol, the terminal, and what is left of a dialogue that is broken off."""
 
-import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -107,11 +105,3 @@ def test_the_brief_has_what_the_user_must_know() -> None:
     brief = Brief("a notice", facts, "Please write a notice: it's on Friday, we meet in the park.")
     assert brief_lines("document", brief) == ["a notice", "it's on Friday", "we meet in the park"]
     assert brief_lines("math", brief) == [brief.text]
-
-
-def test_the_page_s_examples_run() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "human.md").read_text(encoding="utf-8")
-    examples = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
-    assert len(examples) == 2
-    for example in examples:
-        exec(example, {"gym": gym})
