@@ -6,14 +6,24 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from dialogue_agents.grpo.reference import group_advantages, grpo_loss, update
+from dialogue_agents.grpo.reference import group_advantages, grpo_loss, turn_advantages, update
 from dialogue_gym.seeding import NoiseKey
 
 
 def reference_gradient(settings: Any, trajectories: Any) -> torch.Tensor:
     model = AutoModelForCausalLM.from_pretrained(settings.policy)
-    advantages = group_advantages(trajectories, settings.group_size, settings.scale_rewards == "group")
-    grpo_loss(model, trajectories, advantages, settings.epsilon, settings.temperature).backward()
+    scale = settings.scale_rewards == "group"
+    advantages = turn_advantages(trajectories, settings.group_size, scale, settings.advantage)
+    loss = grpo_loss(
+        model,
+        trajectories,
+        advantages,
+        settings.epsilon,
+        settings.temperature,
+        settings.ratio_level,
+        settings.loss_type,
+    )
+    loss.backward()
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
@@ -27,6 +37,17 @@ def shift(trajectories: Any) -> None:
     for i, t in enumerate(trajectories):
         noise = NoiseKey((i,)).generator().normal(0.0, 0.4, len(t.log_probs))
         t.log_probs = [p + n * m for p, n, m in zip(t.log_probs, noise, t.loss_mask, strict=True)]
+
+
+def pay_by_turns(trajectories: Any) -> None:
+    """Rewards in every turn, and other weights that had sampled, so far off that whole turns are clipped."""
+    for i, t in enumerate(trajectories):
+        noise = NoiseKey((i,)).generator().normal(0.0, 0.3, len(t.rewards))
+        drift = [0.0 if turn < 0 else noise[turn] for turn in t.turn_index]
+        t.log_probs = [p + d for p, d in zip(t.log_probs, drift, strict=True)]
+        t.rewards = [float((7 * i + 3 * turn) % 5) for turn in range(len(t.rewards))]
+        t.reward = None if t.reward is None else sum(t.rewards)
+    shift(trajectories)
 
 
 def check_mixed(trajectories: Any) -> None:
@@ -47,6 +68,40 @@ def test_same_gradient(make_settings: Any, train: Any, scale: str, micro_batch: 
     check_mixed(watch.trajectories)
     assert len(watch.gradients) == 1
     assert relative(watch.gradients[0], reference_gradient(settings, watch.trajectories)) <= 1e-5
+
+
+@pytest.mark.parametrize("advantage", ["episode", "turn_return", "turn_baseline"])
+@pytest.mark.parametrize("level", ["token", "turn", "sequence"])
+def test_same_gradient_for_every_ratio_and_advantage(
+    make_settings: Any, train: Any, level: str, advantage: str
+) -> None:
+    """Half of the combinations with each mean, scaled or not; micro-batches hold unequal numbers of turns."""
+    one = (level == "turn") ^ (advantage == "turn_baseline")
+    settings = make_settings(
+        steps=1,
+        groups=3,
+        ratio_level=level,
+        advantage=advantage,
+        loss_type="grpo" if one else "dapo",
+        scale_rewards="none" if one else "group",
+        micro_batch=3,
+        learning_rate=0.0,
+        max_grad_norm=1e9,
+    )
+    watch = train(settings, pay_by_turns)
+    check_mixed(watch.trajectories)
+    assert relative(watch.gradients[0], reference_gradient(settings, watch.trajectories)) <= 1e-5
+
+
+def test_every_ratio_and_advantage_is_another_gradient(make_settings: Any, train: Any) -> None:
+    trajectories = train(make_settings(steps=1, groups=3, learning_rate=0.0), pay_by_turns).trajectories
+    gradients = [
+        reference_gradient(make_settings(ratio_level=level, advantage=advantage), trajectories)
+        for level in ("token", "turn", "sequence")
+        for advantage in ("episode", "turn_return", "turn_baseline")
+    ]
+    for i, found in enumerate(gradients):
+        assert all(relative(found, other) > 0.01 for other in gradients[:i])
 
 
 def test_same_gradient_when_hot(make_settings: Any, train: Any) -> None:

@@ -1,14 +1,17 @@
 """Settings and the command line: what cannot be is said in one line."""
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dialogue_agents.grpo.__main__ import main
+from dialogue_agents.grpo.run import prepare_folder
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.cli.arguments import parse_settings
 
@@ -22,7 +25,10 @@ from dialogue_gym.cli.arguments import parse_settings
         ({"micro_batch": -1}, "micro_batch must be at least 0"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be at least 0"),
-        ({"credit": "turn"}, "credit must be one of episode, turn_return, got 'turn'"),
+        ({"advantage": "turn"}, "advantage must be one of episode, turn_return, turn_baseline, got 'turn'"),
+        ({"advantage": "turn_return", "scale_rewards": "batch"}, "needs scale_rewards none or group"),
+        ({"ratio_level": "word"}, "ratio_level must be one of token, turn, sequence, got 'word'"),
+        ({"ratio_level": "turn", "loss_type": "bnpo"}, "needs loss_type dapo or grpo, .* got 'bnpo'"),
         ({"dtype": "float16"}, "dtype must be one of"),
         ({"report_to": "paper"}, "report_to must be one of"),
         ({"env_kwargs": "[1]"}, "env_kwargs must be a JSON object"),
@@ -40,7 +46,7 @@ def test_values_that_cannot_be(changes: dict[str, Any], message: str) -> None:
         (["--stepz", "3"], "--steps"),
         (["--steps", "many"], "--steps: invalid literal for int() with base 10: 'many'"),
         (["--steps", "0"], "steps must be at least 1, got 0"),
-        (["--credit", "turn"], "'turn'"),
+        (["--advantage", "turn"], "'turn'"),
         (["--policy", "/no/such/folder"], "no policy at '/no/such/folder'"),
         (["--env", "MathChat-v9", "--policy", "POLICY"], "MathChat"),
         (["--resume", "--policy", "POLICY"], "nothing to resume"),
@@ -61,9 +67,9 @@ def test_bad_command_lines_end_in_one_line(
 
 def test_command_line_reads_every_kind_of_setting() -> None:
     settings = parse_settings(
-        GRPOSettings, "grpo", ["--steps", "7", "--credit", "turn_return", "--cpu", "--out", "there"]
+        GRPOSettings, "grpo", ["--steps", "7", "--advantage", "turn_return", "--cpu", "--out", "there"]
     )
-    assert (settings.steps, settings.credit, settings.cpu) == (7, "turn_return", True)
+    assert (settings.steps, settings.advantage, settings.cpu) == (7, "turn_return", True)
     assert settings.out == Path("there")
 
 
@@ -82,3 +88,15 @@ def test_bad_settings_are_refused_before_torch_is_imported() -> None:
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (2, "error: steps must be at least 1, got 0\n")
+
+
+def test_a_run_that_is_older_than_a_setting_goes_on_with_its_default(make_settings: Any) -> None:
+    settings = make_settings()
+    prepare_folder(settings)
+    path = settings.out / "settings.json"
+    written = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in written.items() if k not in ("ratio_level", "advantage")}))
+    with pytest.raises(ValueError, match="has other settings: ratio_level;"):
+        prepare_folder(replace(settings, resume=True, ratio_level="turn"))
+    prepare_folder(replace(settings, resume=True))
+    assert json.loads(path.read_text()) == {**written, "resume": True}

@@ -1,7 +1,6 @@
 """What the trainer does with rollouts, and what it relies on in TRL."""
 
 import inspect
-import math
 from importlib.metadata import version
 from typing import Any
 
@@ -10,7 +9,6 @@ import torch
 import trl
 from packaging.version import Version
 
-from dialogue_agents.grpo.credit import turn_advantages
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
 from dialogue_gym.dialogue import EndReason
 
@@ -21,10 +19,17 @@ def test_trl_is_the_version_that_this_was_written_for() -> None:
 
 def test_overridden_and_relied_on_parts_of_trl_exist() -> None:
     overridden = [n for n in vars(DialogueGRPOTrainer) if not n.startswith("__")]
-    assert overridden == ["_generate_and_score_completions"]
+    assert overridden == [
+        "_generate_and_score_completions",
+        "_weighted",
+        "_compute_loss",
+        "_get_per_token_logps_and_entropies",
+    ]
     scoring = inspect.getsource(trl.GRPOTrainer._generate_and_score_completions)
     assert 'output["sampling_per_token_logps"] = sampling_per_token_logps' in scoring
-    assert 'inputs.get("old_per_token_logps")' in inspect.getsource(trl.GRPOTrainer._compute_loss)
+    loss = inspect.getsource(trl.GRPOTrainer._compute_loss)
+    forward, old = "self._get_per_token_logps_and_entropies(", 'inputs.get("old_per_token_logps")'
+    assert 0 < loss.index(forward) < loss.index(old)
     assert 'extra_fields.pop("env_mask", None)' in inspect.getsource(trl.GRPOTrainer._generate)
     assert "rollout_func" in inspect.signature(trl.GRPOTrainer.__init__).parameters
 
@@ -83,9 +88,11 @@ def test_masked_tokens_read_as_the_agents_messages(make_settings: Any, train: An
     assert trained == sorted(i for t in kept for i, m in zip(t.token_ids, t.loss_mask, strict=True) if m)
 
 
-@pytest.mark.parametrize("credit", ["episode", "turn_return"])
-def test_all_unscored(make_settings: Any, train: Any, credit: str) -> None:
-    watch = train(make_settings(fail=1.0, credit=credit))
+@pytest.mark.parametrize(
+    ("advantage", "level"), [("episode", "token"), ("turn_return", "turn"), ("turn_baseline", "sequence")]
+)
+def test_all_unscored(make_settings: Any, train: Any, advantage: str, level: str) -> None:
+    watch = train(make_settings(fail=1.0, advantage=advantage, ratio_level=level))
     assert all(t.reward is None and not t.token_ids for t in watch.trajectories)
     assert all((g == 0).all() for g in watch.gradients)
     assert [e["reward"] for e in watch.trainer.state.log_history if "reward" in e] == [None, None]
@@ -129,37 +136,15 @@ def test_lora_rollouts_use_the_adapter(make_settings: Any, train: Any) -> None:
     assert (bare - inputs["old_per_token_logps"]).abs()[watch.mask(last)].max() > 1e-2
 
 
-def rows(*dialogues: Any) -> list[dict[str, Any]]:
-    """Two tokens a turn with one of the environment between turns."""
-    return [
-        {
-            "turn_rewards": rewards,
-            "reward": None if missing else sum(rewards),
-            "turn_index": [i for t in range(len(rewards)) for i in (t, t, -1)][:-1],
-        }
-        for rewards, missing in dialogues
-    ]
-
-
-def test_turn_credit_by_hand() -> None:
-    group = rows(([1.0, 0.0, 2.0], False), ([0.0, 1.0], False), ([5.0], True))
-    # returns: 3 2 2 and 1 1; means: turn 0 2, turn 1 1.5, turn 2 2 (alone)
-    found = turn_advantages(group, 3, normalise=False)
-    assert found[0] == pytest.approx([1.0, 1.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0])
-    assert found[1] == pytest.approx([-1.0, -1.0, 0.0, -0.5, -0.5])
-    assert found[2] == [0.0, 0.0]
-    scaled = turn_advantages(group, 3, normalise=True)
-    assert scaled[0][0] == pytest.approx(1.0 / (math.sqrt(2.0) + 1e-4))
-    assert scaled[0][6] == 0.0
-
-
 def test_turn_credit_reaches_the_loss(make_settings: Any, train: Any) -> None:
     def pay(trajectories: Any) -> None:
         for i, t in enumerate(trajectories):
             t.rewards = [float((7 * i + 3 * k) % 5) for k in range(len(t.rewards))]
             t.reward = None if t.reward is None else sum(t.rewards)
 
-    settings = make_settings(steps=1, credit="turn_return", fail=0.03, max_grad_norm=1e9, learning_rate=0.0)
+    settings = make_settings(
+        steps=1, advantage="turn_baseline", fail=0.03, max_grad_norm=1e9, learning_rate=0.0
+    )
     watch = train(settings, pay)
     advantages, mask = watch.inputs[0]["advantages"], watch.mask(0)
     assert advantages.shape == mask.shape

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dialogue_gym.rollout import Trajectory
 
@@ -33,37 +34,117 @@ def group_advantages(trajectories: Sequence[Trajectory], group_size: int, scale:
     return advantages
 
 
-def token_log_probs(model: Any, trajectory: Trajectory, temperature: float = 1.0) -> torch.Tensor:
+def turn_advantages(
+    trajectories: Sequence[Trajectory], group_size: int, scale: bool, form: str = "episode"
+) -> list[Tensor]:
+    """The advantage of each turn, shape (turns,) for each dialogue; see ``GRPOSettings.advantage``.
+
+    Args:
+        trajectories: groups are consecutive.
+        group_size: dialogues a group.
+        scale: divide by the (unbiased) standard deviation plus 1e-4.
+        form: "episode", "turn_return" or "turn_baseline".
+    """
+    if form == "episode":
+        flat = group_advantages(trajectories, group_size, scale)
+        return [torch.full((len(t.rewards),), a) for t, a in zip(trajectories, flat, strict=True)]
+    advantages: list[Tensor] = []
+    for start in range(0, len(trajectories), group_size):
+        group = trajectories[start : start + group_size]
+        # a row for each dialogue; nan where it was over, or not scored
+        returns = torch.full((len(group), max(len(t.rewards) for t in group)), torch.nan, dtype=torch.float64)
+        for row, t in zip(returns, group, strict=True):
+            if t.reward is not None:
+                row[: len(t.rewards)] = torch.tensor(t.rewards).flip(0).cumsum(0).flip(0)
+        columns = returns.unbind(1) if form == "turn_baseline" else [returns.flatten()] * returns.shape[1]
+        compared = [_compared(column, scale) for column in columns]
+        for row, t in zip(returns, group, strict=True):
+            found = [(value - mean) / std for value, (mean, std) in zip(row, compared, strict=True)]
+            advantages.append(torch.tensor(found[: len(t.rewards)]).nan_to_num())
+    return advantages
+
+
+def _compared(returns: Tensor, scale: bool) -> tuple[Tensor, Tensor | float]:
+    """What to subtract from returns and what to divide by."""
+    seen = returns[~returns.isnan()]
+    return seen.mean(), seen.std() + 1e-4 if scale and len(seen) > 1 else 1.0
+
+
+def token_log_probs(model: Any, trajectory: Trajectory, temperature: float = 1.0) -> Tensor:
     """Log-probability of every token given those before it, shape (length - 1,); one unpadded forward."""
     ids = torch.tensor([trajectory.token_ids], device=model.device)
     logits = model(input_ids=ids).logits[0, :-1].float() / temperature
-    log_probs: torch.Tensor = logits.log_softmax(-1).gather(1, ids[0, 1:, None]).squeeze(1)
+    log_probs: Tensor = logits.log_softmax(-1).gather(1, ids[0, 1:, None]).squeeze(1)
     return log_probs
+
+
+def surrogates(
+    new: Tensor, old: Tensor, turns: Tensor, advantages: Tensor, epsilon: float, level: str = "token"
+) -> Tensor:
+    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7) of each token, turn or dialogue; shape (units,).
+
+    The ratio of a turn or a dialogue is the geometric mean of its tokens' (GSsPO, arXiv 2602.01202; GSPO,
+    arXiv 2507.18071), where each token carries its own gradient (GSPO-token, section 4.3 there).
+
+    Args:
+        new: log-probabilities of the sampled tokens of one dialogue, with gradient, (tokens,).
+        old: those of the behaviour policy.
+        turns: turn of each token.
+        advantages: of each turn, (turns,).
+        epsilon: of the clipping.
+        level: "token", "turn" or "sequence".
+    """
+    if level == "token":
+        units = [torch.tensor([i]) for i in range(len(new))]
+    elif level == "turn":
+        units = [(turns == turn).nonzero().squeeze(1) for turn in turns.unique()]
+    else:
+        units = [torch.arange(len(new))]
+    found = []
+    for unit in units:
+        mean = (new - old)[unit].mean().detach().exp()
+        ratio = mean * (new[unit] - new[unit].detach()).exp()
+        clipped = ratio.clamp(1 - epsilon, 1 + epsilon)
+        advantage = advantages[turns[unit]]
+        found.append(torch.minimum(ratio * advantage, clipped * advantage).mean())
+    return torch.stack(found)
 
 
 def grpo_loss(
     model: Any,
     trajectories: Sequence[Trajectory],
-    advantages: Sequence[float],
+    advantages: Sequence[Tensor],
     epsilon: float = 0.2,
     temperature: float = 1.0,
-) -> torch.Tensor:
-    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7) over the sampled tokens of scored dialogues.
+    level: str = "token",
+    loss_type: str = "dapo",
+) -> Tensor:
+    """Minus the mean surrogate of the sampled tokens (or turns, or dialogues) of scored dialogues.
 
-    Averaged over all these tokens of the batch (DAPO, arXiv 2503.14476, eq. 12).
+    Args:
+        model: that is trained.
+        trajectories: of one batch.
+        advantages: of each one's turns.
+        epsilon: of the clipping.
+        temperature: at which the tokens were sampled.
+        level: what has one ratio; see ``surrogates``.
+        loss_type: "dapo" averages over all units of the batch (arXiv 2503.14476, eq. 12), "grpo" over those
+            of each dialogue and then over all dialogues, where unscored ones count 0.
     """
-    total, tokens = torch.zeros((), device=model.device), 0
+    found = []
     for trajectory, advantage in zip(trajectories, advantages, strict=True):
         if trajectory.reward is None or not any(trajectory.loss_mask):
             continue
-        mask = torch.tensor(trajectory.loss_mask[1:], device=model.device, dtype=torch.bool)
-        new = token_log_probs(model, trajectory, temperature)[mask]
-        old = torch.tensor(trajectory.log_probs[1:], device=model.device)[mask]
-        ratio = (new - old).exp()
-        clipped = ratio.clamp(1 - epsilon, 1 + epsilon)
-        total = total - torch.minimum(ratio * advantage, clipped * advantage).sum()
-        tokens += int(mask.sum())
-    return total / max(tokens, 1)
+        mask = torch.tensor(trajectory.loss_mask[1:], dtype=torch.bool)
+        new = token_log_probs(model, trajectory, temperature).cpu()[mask]
+        old = torch.tensor(trajectory.log_probs[1:])[mask]
+        turns = torch.tensor(trajectory.turn_index[1:])[mask]
+        found.append(surrogates(new, old, turns, advantage, epsilon, level))
+    if not found:
+        return torch.zeros(())
+    if loss_type == "grpo":
+        return -torch.stack([s.mean() for s in found]).sum() / len(trajectories)
+    return -torch.cat(found).mean()
 
 
 def update(
@@ -76,7 +157,7 @@ def update(
     max_grad_norm: float = 1.0,
 ) -> float:
     """One GRPO step; returns the loss before it."""
-    loss = grpo_loss(model, trajectories, group_advantages(trajectories, group_size, scale))
+    loss = grpo_loss(model, trajectories, turn_advantages(trajectories, group_size, scale))
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)

@@ -267,7 +267,7 @@ def prepare_folder(settings: LearnerSettings) -> None:
     if settings.resume:
         if not path.exists():
             raise FileNotFoundError(f"nothing to resume: there is no {path}")
-        before = _read(path)
+        before = settings.defaults() | _read(path)  # settings that are younger than the run
         free = ("steps", "resume", "out")
         differ = [k for k in current if k not in free and before.get(k) != current[k]]
         if differ:

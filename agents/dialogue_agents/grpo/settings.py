@@ -1,7 +1,7 @@
 """Everything that can be set in a run: what all learners share, and what GRPO on whole dialogues adds."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -52,6 +52,11 @@ class LearnerSettings:
     """Divide advantages by the standard deviation of "group" or "batch", or not at all ("none", Dr. GRPO)."""
     loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
     """TRL's loss: "dapo" averages over all tokens of the batch, "grpo" first over each dialogue's."""
+    ratio_level: Literal["token", "turn", "sequence"] = "token"
+    """What has one importance ratio, is clipped as one and counts as one in the mean. "token": GRPO (arXiv
+    2402.03300); "turn": the tokens of one message, as the sub-sequences of GSsPO (Workflow-R1, arXiv
+    2602.01202); "sequence": all of the policy's tokens of a dialogue, GSPO (arXiv 2507.18071). The ratio of
+    several tokens is the geometric mean of theirs. For the papers' means take loss_type "grpo"."""
     updates_per_rollout: int = 1
     """Times that each batch of dialogues is used; ratios are against behaviour log-probabilities."""
     epsilon: float = 0.2
@@ -115,15 +120,26 @@ class LearnerSettings:
                 f"got {self.micro_batch}"
             )
 
+        if self.ratio_level != "token" and self.loss_type not in ("dapo", "grpo"):
+            raise ValueError(
+                f"ratio_level {self.ratio_level!r} needs loss_type dapo or grpo, which are means over what "
+                f"has a ratio, got {self.loss_type!r}"
+            )
+
     @property
-    def by_turns(self) -> bool:
-        """Whether each turn has an advantage of its own."""
-        return False
+    def turn_advantage(self) -> Literal["turn_return", "turn_baseline"] | None:
+        """How each turn gets an advantage of its own; None where a dialogue has one."""
+        return None
 
     def described(self) -> dict[str, Any]:
         """What a run writes down of its settings, and what one that goes on must have in common with it."""
         data: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return data
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The settings that have one, and what it is."""
+        return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
 
 
 @dataclass(kw_only=True)
@@ -132,10 +148,27 @@ class GRPOSettings(LearnerSettings):
 
     out: Path = Path("runs/grpo")
     """Folder for checkpoints, metrics, settings and the evaluation."""
-    credit: Literal["episode", "turn_return"] = "episode"
-    """"episode": one advantage per dialogue; "turn_return": return-to-go of each turn against its peers."""
+    advantage: Literal["episode", "turn_return", "turn_baseline"] = "episode"
+    """What reward is held against what. "episode": a dialogue's against the group's mean (GRPO, arXiv
+    2402.03300, outcome supervision). "turn_return": what a turn and those after it earned (returns by turn
+    as in GTPO, arXiv 2511.14846, undiscounted) against the mean over all turns of the group.
+    "turn_baseline": the same against the mean of the group's dialogues at that turn (turns against their
+    peers, as in MT-GRPO, arXiv 2505.11821)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, before anything is loaded.
+
+        Raises:
+            ValueError: names the setting, its value and what would be right.
+        """
+        super().__post_init__()
+        if self.turn_advantage and self.scale_rewards == "batch":
+            raise ValueError(
+                f"advantage {self.advantage!r} needs scale_rewards none or group, since turns are compared "
+                "within groups, got 'batch'"
+            )
 
     @property
-    def by_turns(self) -> bool:
-        """Whether each turn has an advantage of its own."""
-        return self.credit == "turn_return"
+    def turn_advantage(self) -> Literal["turn_return", "turn_baseline"] | None:
+        """How each turn gets an advantage of its own; None where a dialogue has one."""
+        return None if self.advantage == "episode" else self.advantage
