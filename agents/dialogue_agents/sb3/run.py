@@ -1,0 +1,179 @@
+"""One run: evaluate, train, evaluate again."""
+
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+from gymnasium.vector import VectorEnv
+
+from dialogue_agents.sb3.models import CLASSES, make_model, not_finite, stop_when_not_finite
+from dialogue_agents.sb3.policy import ActsPolicy
+from dialogue_agents.sb3.settings import SB3Settings
+from dialogue_agents.sb3.watch import Watch, load_checkpoint, save_checkpoint
+from dialogue_gym.logs import append
+from dialogue_gym.rollout import Evaluation, compare, evaluate, make_vector_env
+from dialogue_gym.rollout.evaluation import Outcome
+from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.wrappers import BatchedVecEnv, vector
+
+EVALUATION_SEED = 20_000
+"""Seeds of the held-out dialogues: those of the other learners, so that all can be compared in pairs."""
+EVALUATION_BATCH = 128
+"""Held-out dialogues at once."""
+
+
+def make_env(settings: SB3Settings) -> VectorEnv[Any, Any, Any]:
+    """The vector environment to train in: features out, acts in.
+
+    Raises:
+        ValueError: no such environment, or names and keywords that there are not.
+    """
+    keywords = _keywords(settings, settings.simulator, settings.language_model)
+    try:
+        env = gym.make_vec(settings.env, num_envs=settings.num_envs, **keywords)
+    except (gym.error.Error, TypeError) as error:
+        raise ValueError(f"env {settings.env!r} cannot be used: {error}") from error
+    return vector.Features(vector.DialogueActs(env, language_model=settings.acts_model))
+
+
+def run(settings: SB3Settings) -> dict[str, Any]:
+    """Train and evaluate; the policy ends up in ``out/policy.zip``, the figures in ``out/result.json``.
+
+    A run that goes on does so from its last checkpoint, with fresh dialogues: it is as good as the run that
+    was never stopped, and not the same.
+
+    Returns:
+        "kind" of the tasks; "curve", see ``Watch``; "budget", what training cost ("steps", "updates",
+        "user_calls", "cpu_seconds" of this process); and, where there are evaluations, "before" and "after"
+        (``Evaluation.to_dict``) and their paired "difference".
+
+    Raises:
+        FileExistsError: ``out`` holds a run and ``resume`` is off.
+        FileNotFoundError: nothing to resume.
+        NotFinite: the loss is not a number; what it was computed from is in ``out/bad-batch.npz``.
+        ValueError: the run in ``out`` has other settings, or a name or keyword that there is not.
+    """
+    torch.set_num_threads(1)
+    with closing(BatchedVecEnv(make_env(settings))) as env:
+        model = make_model(settings.algorithm, env, settings.seed, **json.loads(settings.algorithm_kwargs))
+        prepare_folder(settings)
+        return _Run(settings, env, model).result()
+
+
+class _Run:
+    """The parts of one run; ``result`` goes through its phases, leaving out what a stopped run has done."""
+
+    def __init__(self, settings: SB3Settings, env: BatchedVecEnv, model: Any) -> None:
+        self.settings, self.env, self.model = settings, env, model
+        self.acts, self.read = env.env.env.acts, env.env.read
+        self.path = settings.out / "result.json"
+        self.checkpoint = settings.out / "checkpoint"
+
+    def result(self) -> dict[str, Any]:
+        """Evaluate, train, evaluate again."""
+        result = _read(self.path) or {"kind": self.env.env.unwrapped.kind, "budget": {"cpu_seconds": 0.0}}
+        if self.settings.eval_dialogues and "before" not in result:
+            result["before"] = self._evaluate("before").to_dict()
+            _write(self.path, result)
+        begun = time.process_time()
+        watch = self._train()
+        self.model.save(self.settings.out / "policy.zip")
+        result["curve"] = watch.curve
+        result["budget"] = {
+            "steps": self.model.num_timesteps,
+            "updates": self.model._n_updates,
+            "user_calls": watch.user_calls,
+            "cpu_seconds": result["budget"]["cpu_seconds"] + time.process_time() - begun,
+        }
+        if self.settings.eval_dialogues:
+            after = self._evaluate("after")
+            result["after"] = after.to_dict()
+            result["difference"] = compare(_evaluation(result["before"]), after).to_dict()
+        _write(self.path, result)
+        return result
+
+    def _train(self) -> Watch:
+        settings, state = self.settings, None
+        if self.checkpoint.exists():
+            self.model, state = load_checkpoint(CLASSES[settings.algorithm], self.checkpoint, self.env)
+            seed = NoiseKey((settings.seed, "resume", self.model.num_timesteps)).bits() % 2**31
+            self.model.set_random_seed(seed)
+        watch = Watch(self.checkpoint, settings.save_steps, settings.steps, state)
+        left = settings.steps - self.model.num_timesteps
+        if left > 0:
+            self._learn(left, watch)
+            save_checkpoint(self.model, self.checkpoint, watch.state())
+        return watch
+
+    def _learn(self, steps: int, watch: Watch) -> None:
+        batch = self.settings.out / "bad-batch.npz"
+        stop_when_not_finite(self.model, batch)
+        try:
+            self.model.learn(steps, callback=watch, log_interval=None, reset_num_timesteps=False)
+        except ValueError as error:
+            if "Expected parameter" not in str(error):  # torch's words for probabilities that are none
+                raise
+            raise not_finite(self.model, batch) from error
+
+    def _evaluate(self, what: str) -> Evaluation:
+        """Held-out dialogues with the act that the model prefers; the same ones at every call."""
+        settings, log = self.settings, self.settings.out / f"{what}.jsonl"
+        policy = ActsPolicy(self.model, self.acts, self.read, settings.max_turns)
+        simulator: Any = settings.eval_simulator
+        if simulator == settings.simulator:
+            simulator = self.env.env.unwrapped.simulator
+        keywords = {**_keywords(settings, simulator, None), "split": settings.eval_split}
+        rows = min(settings.eval_dialogues, EVALUATION_BATCH)
+        log.unlink(missing_ok=True)  # left half done by a run that was stopped
+        with closing(make_vector_env(settings.env, rows, **keywords)) as env:
+            return evaluate(
+                env,
+                policy,
+                settings.eval_dialogues,
+                seed=EVALUATION_SEED,
+                on_dialogue=lambda trajectory: append(log, [trajectory.record]),
+            )
+
+
+def _keywords(settings: SB3Settings, simulator: Any, language_model: str | None) -> dict[str, Any]:
+    keywords = {"simulator": simulator, "max_turns": settings.max_turns, **json.loads(settings.env_kwargs)}
+    return {**keywords, "language_model": language_model} if language_model is not None else keywords
+
+
+def prepare_folder(settings: SB3Settings) -> None:
+    """Write ``settings.json``, or check that the run to resume has the same settings."""
+    path, current = settings.out / "settings.json", settings.described()
+    before = _read(path)
+    if settings.resume:
+        if not before:
+            raise FileNotFoundError(f"nothing to resume: there is no {path}")
+        free = ("steps", "save_steps", "resume", "out")
+        differ = [name for name in current if name not in free and before.get(name) != current[name]]
+        if differ:
+            raise ValueError(f"{path} has other settings: {', '.join(differ)}; resume with those of the run")
+    elif before:
+        raise FileExistsError(
+            f"{settings.out} holds a run already; go on with --resume or choose another --out"
+        )
+    settings.out.mkdir(parents=True, exist_ok=True)
+    _write(path, current)
+
+
+def _evaluation(data: dict[str, Any]) -> Evaluation:
+    outcomes = [Outcome(**outcome) for outcome in data["outcomes"]]
+    return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    """All or nothing, so that a kill leaves the old file."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(data, indent=1) + "\n")
+    partial.replace(path)

@@ -1,0 +1,102 @@
+"""What is kept of a run while it goes: the curve, the budget, the bar and the checkpoints."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from dialogue_gym.dialogue import EndReason
+
+CURVE_STEPS = 500
+"""Acts to a point of the curve."""
+
+
+class Watch(BaseCallback):  # type: ignore[misc]
+    """Counts what training costs and earns, and saves a checkpoint every so often.
+
+    Args:
+        folder: of the checkpoint.
+        save_steps: acts between checkpoints.
+        steps: acts of the whole run.
+        state: what ``state`` gave before, for a run that goes on.
+    """
+
+    def __init__(
+        self, folder: Path, save_steps: int, steps: int, state: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.folder, self.save_steps, self.steps = folder, save_steps, steps
+        self.sums: list[list[float]] = [list(pair) for pair in (state or {}).get("sums", [])]
+        self.user_calls: int = (state or {}).get("user_calls", 0)
+
+    @property
+    def curve(self) -> list[float | None]:
+        """Mean reward of the dialogues that ended in each ``CURVE_STEPS`` acts; None where there is none."""
+        return [total / count if count else None for total, count in self.sums]
+
+    def state(self) -> dict[str, Any]:
+        """What a run that goes on needs."""
+        return {"sums": self.sums, "user_calls": self.user_calls}
+
+    def _on_training_start(self) -> None:
+        self.bar = tqdm(
+            total=self.steps,
+            initial=self.num_timesteps,
+            desc=type(self.model).__name__,
+            unit="act",
+            mininterval=1.0,
+            dynamic_ncols=True,
+        )
+        self.saved = self.num_timesteps // self.save_steps
+        self.user_calls += self.training_env.num_envs  # the openings
+
+    def _on_rollout_start(self) -> None:
+        """After an update."""
+        if self.num_timesteps // self.save_steps > self.saved:
+            self.saved = self.num_timesteps // self.save_steps
+            save_checkpoint(self.model, self.folder, self.state())
+
+    def _on_step(self) -> bool:
+        window = (self.num_timesteps - 1) // CURVE_STEPS
+        self.sums += [[0.0, 0] for _ in range(window + 1 - len(self.sums))]
+        for reward, done, info in zip(
+            self.locals["rewards"], self.locals["dones"], self.locals["infos"], strict=True
+        ):
+            # nobody replies to the last message that the turn limit allows; after an end comes an opening
+            self.user_calls += info["end_reason"] != EndReason.TURN_LIMIT
+            self.user_calls += int(done)
+            if info["scored"]:
+                self.sums[window][0] += float(reward)
+                self.sums[window][1] += 1
+        self.bar.update(self.num_timesteps - self.bar.n)
+        if (mean := self.curve[-1]) is not None:
+            self.bar.set_postfix({"reward": f"{mean:.2f}"}, refresh=False)
+        return True
+
+    def _on_training_end(self) -> None:
+        self.bar.close()
+
+
+def save_checkpoint(model: Any, folder: Path, state: Mapping[str, Any]) -> None:
+    """The model, its replay memory where it has one, and the watch's state; all or nothing."""
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    model.save(partial / "model.zip")
+    if hasattr(model, "replay_buffer"):
+        model.save_replay_buffer(partial / "replay.pkl")
+    (partial / "state.json").write_text(json.dumps(state))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def load_checkpoint(algorithm: Any, folder: Path, env: Any) -> tuple[Any, dict[str, Any]]:
+    """The model of a checkpoint on ``env``, and the watch's state."""
+    model = algorithm.load(folder / "model.zip", env=env, device="cpu")
+    if hasattr(model, "replay_buffer"):
+        model.load_replay_buffer(folder / "replay.pkl")
+    return model, json.loads((folder / "state.json").read_text())
