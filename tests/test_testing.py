@@ -215,7 +215,7 @@ class ScoredFlat(Scored):
 BROKEN = [
     (NoForget, r"needs a method forget\(\)"),
     (IdentityOfObjects, r"identity\(\) must be JSON-able"),
-    (Nameless, "must have a 'name'"),
+    (Nameless, "needs a field 'name'"),
     (CountingIdentity, r"identity\(\) must not change"),
     (StreamedPersonas, "the same persona for the same key"),
     (NeedsHistory, r"reply\(\) raised IndexError.*\(openings\)"),

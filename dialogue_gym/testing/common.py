@@ -68,7 +68,7 @@ def check_identity(part: Any, use: Callable[[], Any], used: str, *, field: str =
     with no_error("identity()", "before any other call"):
         identity = part.identity()
     assert isinstance(identity, dict), f"identity() must return a dict, got {type(identity).__name__}"
-    assert isinstance(identity.get(field), str), f"identity() must have a {field!r}"
+    assert isinstance(identity.get(field), str), f"identity() needs a field {field!r}"
     check_json(identity, "identity()")
     before = copy.deepcopy(identity)
     use()
