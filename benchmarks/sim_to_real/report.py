@@ -180,10 +180,14 @@ def _contrast_rows(result: Mapping[str, Any]) -> Rows:
             f"{c['difference']:+.3f}",
             f"[{c['t_low']:+.3f}, {c['t_high']:+.3f}]" if c["p"] is not None else "-",
             f"[{c['low']:+.3f}, {c['high']:+.3f}]",
-            f"{c['p']:.3f}" if c["p"] is not None else "-",
+            _p_value(c["p"]),
         )
         for c in result["contrasts"]
     ]
+
+
+def _p_value(p: float | None) -> str:
+    return "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _divergence_columns(result: Mapping[str, Any]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def small(preset: str, url: str, out: Path) -> list[str]:
     learner = {"steps": 2, "groups": 2, "group_size": 2, "micro_batch": 2, "max_turns": 2, "max_tokens": 16}
     learner |= {"save_steps": 1, "cpu": True, "report_to": "none"}
     fit = {"epochs": 1, "batch_size": 4, "micro_batch": 2, "cpu": True}
-    options = ["--preset", preset, "--policy", tiny, "--user", tiny, "--seeds", "1", "--logs", "12"]
+    options = ["--preset", preset, "--policy", tiny, "--user", tiny, "--seeds", "1", "--logs", "50"]
     options += ["--arms", "base", "static all", "naive", "calibrated", "--checkpoints", "1", "--workers", "1"]
     options += ["--eval-dialogues", "4", "--user-dialogues", "4", "--out", str(out)]
     options += ["--learner", json.dumps(learner), "--fit", json.dumps(fit)]
