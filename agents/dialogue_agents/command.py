@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from dialogue_agents.grpo.settings import LearnerSettings
+from dialogue_agents.grpo.settings import RunSettings
 from dialogue_gym.cli.arguments import explain, parse_settings
 
-S = TypeVar("S", bound=LearnerSettings)
+S = TypeVar("S", bound=RunSettings)
 
 
 def command(

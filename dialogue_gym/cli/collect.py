@@ -57,6 +57,8 @@ class CollectSettings:
     """More keywords of the environment, a JSON object, such as {"tasks": {"name": "procedural"}}."""
     dialogues: int = 100
     """Dialogues in the log when the command is done."""
+    per_task: int = 1
+    """Dialogues of each task, one after the other: same persona and opening, other replies on both sides."""
     seed: int = 0
     """Names the set of dialogues: their tasks, personas, replies and the policy's sampling."""
     split: Literal["train", "validation", "test"] = "train"
@@ -78,7 +80,7 @@ class CollectSettings:
         Raises:
             ValueError: names the setting, its value and what would be right.
         """
-        for name, least in (("dialogues", 1), ("batch", 1), ("max_turns", 1), ("seed", 0)):
+        for name, least in (("dialogues", 1), ("batch", 1), ("per_task", 1), ("max_turns", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         json_object(self.simulator_options, "simulator_options")
@@ -128,7 +130,10 @@ def _load_policy(settings: CollectSettings, env: DialogueVectorEnv) -> Policy:
 def _seeds(settings: CollectSettings) -> list[Seeds]:
     """Task and reply seed of each dialogue; the first ones are the same whatever their number."""
     key = NoiseKey((settings.seed, "collect"))
-    return [(key.child("task", i).seed(), key.child("reply", i).seed()) for i in range(settings.dialogues)]
+    return [
+        (key.child("task", i // settings.per_task).seed(), key.child("reply", i).seed())
+        for i in range(settings.dialogues)
+    ]
 
 
 def _conditions(settings: CollectSettings, env: DialogueVectorEnv, policy: Policy) -> dict[str, Any]:

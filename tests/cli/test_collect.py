@@ -52,6 +52,16 @@ def test_again_it_plays_nothing_and_with_more_it_adds(command: Command, log: Pat
     assert log.read_bytes().startswith(before)
 
 
+def test_tasks_can_be_played_several_times(command: Command, log: Path, tmp_path: Path) -> None:
+    path = tmp_path / "groups.jsonl"
+    assert command(*RULE, "--dialogues", 7, "--per-task", 3, "--out", path).status == 0
+    tasks = list(dict.fromkeys(r.task_seed for r in read_log(log)))
+    found = list(read_log(path))
+    assert [tasks.index(r.task_seed) for r in found] == [0, 0, 0, 1, 1, 1, 2]
+    assert len({r.reply_seed for r in found}) == 7
+    assert all(r.messages[0] == found[3].messages[0] for r in found[3:6])
+
+
 def test_a_dialogue_from_the_middle_and_a_half_line_are_mended(command: Command, log: Path) -> None:
     whole = by_seeds(log)
     lines = log.read_bytes().splitlines(keepends=True)

@@ -1,5 +1,5 @@
 """GRPO on whole dialogues with a user in the loop."""
 
-from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
 
-__all__ = ["GRPOSettings", "LearnerSettings"]
+__all__ = ["GRPOSettings", "LearnerSettings", "RunSettings"]

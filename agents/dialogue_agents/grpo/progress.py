@@ -16,14 +16,21 @@ SHOWN = {
 
 
 class Bar(TrainerCallback):  # type: ignore[misc]
-    """A progress bar with what matters in dialogues, in place of the trainer's printed dictionaries."""
+    """A progress bar with what matters in dialogues, in place of the trainer's printed dictionaries.
+
+    Args:
+        what: stands before the bar.
+    """
+
+    def __init__(self, what: str = "GRPO") -> None:
+        self.what = what
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Open the bar, on the first process alone."""
         self.bar: tqdm[Any] = tqdm(
             total=state.max_steps,
             initial=state.global_step,
-            desc="GRPO",
+            desc=self.what,
             unit="update",
             mininterval=1.0,
             dynamic_ncols=True,

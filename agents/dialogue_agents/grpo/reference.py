@@ -97,7 +97,7 @@ def surrogates(
     if level == "token":
         units = [torch.tensor([i]) for i in range(len(new))]
     elif level == "turn":
-        units = [(turns == turn).nonzero().squeeze(1) for turn in turns.unique()]
+        units = [(turns == turn).nonzero().squeeze(1) for turn in sorted(set(turns.tolist()))]
     else:
         units = [torch.arange(len(new))]
     found = []

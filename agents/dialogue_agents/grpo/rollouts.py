@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.envs.parts import build_simulator
 from dialogue_gym.language_models import Sampling
@@ -24,7 +24,7 @@ from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import UserSimulator
 
 
-def load_user(settings: LearnerSettings) -> UserSimulator:
+def load_user(settings: RunSettings) -> UserSimulator:
     """Who plays the user in training, once for a run: environments share it.
 
     Raises:
@@ -39,7 +39,7 @@ def load_user(settings: LearnerSettings) -> UserSimulator:
 
 
 def make_env(
-    settings: LearnerSettings, num_envs: int, split: str, user: UserSimulator | str | None = None
+    settings: RunSettings, num_envs: int, split: str, user: UserSimulator | str | None = None
 ) -> DialogueVectorEnv:
     """A vector environment for ``play``.
 

@@ -17,7 +17,7 @@ from trl import GRPOConfig
 from dialogue_agents.grpo.policies import KeepPolicies
 from dialogue_agents.grpo.progress import Bar, evaluation_bar
 from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout, make_env
-from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
 from dialogue_gym.calibration.checkpoints import last_checkpoint
 from dialogue_gym.language_models import Sampling
@@ -36,7 +36,7 @@ EVALUATION_BATCH = 128
 """Held-out dialogues at once."""
 
 
-def load_policy(settings: LearnerSettings) -> tuple[Any, Any]:
+def load_policy(settings: RunSettings) -> tuple[Any, Any]:
     """Model and tokenizer of ``settings.policy``.
 
     Raises:
@@ -70,7 +70,7 @@ def make_trainer(
         rollout_func=rollout,
         processing_class=tokenizer,
         train_dataset=Dataset.from_dict({"prompt": [rollout.prompt(i) for i in range(count)]}),
-        peft_config=_lora(settings),
+        peft_config=lora_config(settings),
     )
     # TRL's card speaks of a model on a hub, with links that lead nowhere
     trainer.create_model_card = lambda *_, **__: None
@@ -116,7 +116,8 @@ def trl_config(settings: LearnerSettings) -> GRPOConfig:
     )
 
 
-def _lora(settings: LearnerSettings) -> Any:
+def lora_config(settings: RunSettings) -> Any:
+    """The adapter that the settings want; None for none."""
     if not settings.lora_rank:
         return None
     from peft import LoraConfig
@@ -124,13 +125,13 @@ def _lora(settings: LearnerSettings) -> Any:
     return LoraConfig(r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear")
 
 
-def _judge(settings: LearnerSettings, user: UserSimulator | None) -> UserSimulator | str | None:
+def _judge(settings: RunSettings, user: UserSimulator | None) -> UserSimulator | str | None:
     """Who plays the user in evaluations: the training user where they are the same by name."""
     return user if settings.eval_simulator == settings.simulator else settings.eval_simulator
 
 
 def evaluate_model(
-    settings: LearnerSettings,
+    settings: RunSettings,
     model: Any,
     codec: ChatCodec,
     user: UserSimulator | None = None,
@@ -198,14 +199,23 @@ def train(settings: LearnerSettings, make_rollout: Callable[[ChatCodec], Rollout
             prepare_folder(settings)
         config.distributed_state.wait_for_everyone()
         trainer = make_trainer(settings, model, tokenizer, rollout, config)
-        return _Run(settings, trainer, rollout).result()
+        return Run(settings, trainer, rollout.codec, rollout.user).result()
 
 
-class _Run:
-    """The parts of one run; ``result`` goes through its phases, leaving out what a killed run has done."""
+class Run:
+    """The parts of one run; ``result`` goes through its phases, leaving out what a killed run has done.
 
-    def __init__(self, settings: LearnerSettings, trainer: DialogueGRPOTrainer, rollout: Rollout) -> None:
-        self.settings, self.trainer, self.rollout = settings, trainer, rollout
+    Args:
+        settings: of the run.
+        trainer: transformers' or one made of it.
+        codec: of the policy's tokenizer.
+        user: who plays the user in training, if anybody does.
+    """
+
+    def __init__(
+        self, settings: RunSettings, trainer: Any, codec: ChatCodec, user: UserSimulator | None = None
+    ) -> None:
+        self.settings, self.trainer, self.codec, self.user = settings, trainer, codec, user
         self.first = bool(trainer.is_world_process_zero())
         self.path = settings.out / "result.json"
 
@@ -217,8 +227,7 @@ class _Run:
             self._keep(result)
         self.trainer.train(resume_from_checkpoint=last_checkpoint(self.settings.out))
         self.trainer.save_model(str(self.settings.out / "policy"))
-        result["curve"] = [entry["reward"] for entry in self.trainer.state.log_history if "reward" in entry]
-        result["budget"] = self._budget()
+        result |= self.figures()
         if self.settings.eval_dialogues:
             after = self._evaluate("after")
             result["after"] = after.to_dict()
@@ -226,11 +235,19 @@ class _Run:
         self._keep(result)
         return result
 
+    def figures(self) -> dict[str, Any]:
+        """What is known once training is over."""
+        history = self.trainer.state.log_history
+        return {
+            "curve": [entry["reward"] for entry in history if "reward" in entry],
+            "budget": self._budget(),
+        }
+
     def _evaluate(self, what: str) -> Evaluation:
         """On every process the same, which costs no more time than waiting for the first would."""
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         name = what if self.first else None
-        return evaluate_model(self.settings, model, self.rollout.codec, self.rollout.user, name)
+        return evaluate_model(self.settings, model, self.codec, self.user, name)
 
     def _budget(self) -> dict[str, int]:
         """Sums over the rollouts, those before a resume included; TRL logs means over processes."""
@@ -260,7 +277,7 @@ def _evaluation(data: dict[str, Any]) -> Evaluation:
     return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)
 
 
-def prepare_folder(settings: LearnerSettings) -> None:
+def prepare_folder(settings: RunSettings) -> None:
     """Write ``settings.json``, or check that the run to resume has the same settings."""
     path = settings.out / "settings.json"
     current = settings.described()

@@ -13,8 +13,8 @@ _AT_LEAST = {
 
 
 @dataclass(kw_only=True)
-class LearnerSettings:
-    """What every learner on TRL's GRPO trainer can be told."""
+class RunSettings:
+    """What every run that trains a language model can be told."""
 
     env: str = "MathChat-v0"
     """Environment id."""
@@ -30,14 +30,6 @@ class LearnerSettings:
     """Folder for checkpoints, metrics, settings and the evaluation."""
     seed: int = 0
     """Seeds tasks, users, sampling and the trainer."""
-    steps: int = 120
-    """Rollouts, each of fresh dialogues; also updates where each is used once. May be raised on resume."""
-    groups: int = 16
-    """Tasks an update (per process)."""
-    group_size: int = 8
-    """Dialogues a task; they share task, persona and opening."""
-    micro_batch: int = 0
-    """Dialogues per forward pass; 0 takes all of the update's at once. Smaller saves memory, not work."""
     max_turns: int = 6
     """Turn limit while training (evaluation uses the same)."""
     max_tokens: int = 48
@@ -48,31 +40,12 @@ class LearnerSettings:
     """AdamW, constant, no weight decay."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm."""
-    scale_rewards: Literal["none", "group", "batch"] = "none"
-    """Divide advantages by the standard deviation of "group" or "batch", or not at all ("none", Dr. GRPO)."""
-    loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
-    """TRL's loss: "dapo" averages over all tokens of the batch, "grpo" first over each dialogue's."""
-    ratio_level: Literal["token", "turn", "sequence"] = "token"
-    """What has one importance ratio, is clipped as one and counts as one in the mean. "token": GRPO (arXiv
-    2402.03300); "turn": the tokens of one message, as the sub-sequences of GSsPO (Workflow-R1, arXiv
-    2602.01202); "sequence": all of the policy's tokens of a dialogue, GSPO (arXiv 2507.18071). The ratio of
-    several tokens is the geometric mean of theirs. For the papers' means take loss_type "grpo"."""
-    updates_per_rollout: int = 1
-    """Times that each batch of dialogues is used; ratios are against behaviour log-probabilities."""
-    epsilon: float = 0.2
-    """Clipping range of the ratio."""
-    beta: float = 0.0
-    """Weight of the KL term to the starting policy; 0 keeps no reference model."""
     lora_rank: int = 0
     """Train a LoRA adapter of this rank on all linear layers; 0 trains all weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Weights' precision: "float32" or "bfloat16"."""
     cpu: bool = False
     """Stay on the CPU even where there is a GPU."""
-    shuffle_rewards: bool = False
-    """Control: permute rewards within each group, so that there is nothing to learn."""
-    policies: int = 1
-    """Policies to keep, at even distances: the final one in ``policy``, earlier ones in ``policy-UPDATE``."""
     save_steps: int = 40
     """A checkpoint every so many rollouts; the last two are kept."""
     report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"
@@ -83,8 +56,6 @@ class LearnerSettings:
     """Who plays the user in them: the reference user, whoever the policy was trained with."""
     eval_split: Literal["train", "validation", "test"] = "test"
     """Split of these dialogues."""
-    log_dialogues: bool = False
-    """Append every training dialogue to ``dialogues.jsonl``."""
     resume: bool = False
     """Go on from the last checkpoint in ``out``; the other settings must be those of that run."""
 
@@ -105,11 +76,66 @@ class LearnerSettings:
                 valid = ", ".join(get_args(hint))
                 raise ValueError(f"{name} must be one of {valid}, got {getattr(self, name)!r}")
         for name, least in _AT_LEAST.items():
-            if not getattr(self, name) >= least:
+            if hasattr(self, name) and not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("temperature", "epsilon", "max_grad_norm"):
+        for name in ("temperature", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+
+    def described(self) -> dict[str, Any]:
+        """What a run writes down of its settings, and what one that goes on must have in common with it."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return data
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The settings that have one, and what it is."""
+        return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
+
+
+@dataclass(kw_only=True)
+class LearnerSettings(RunSettings):
+    """What every learner on TRL's GRPO trainer can be told."""
+
+    steps: int = 120
+    """Rollouts, each of fresh dialogues; also updates where each is used once. May be raised on resume."""
+    groups: int = 16
+    """Tasks an update (per process)."""
+    group_size: int = 8
+    """Dialogues a task; they share task, persona and opening."""
+    micro_batch: int = 0
+    """Dialogues per forward pass; 0 takes all of the update's at once. Smaller saves memory, not work."""
+    scale_rewards: Literal["none", "group", "batch"] = "none"
+    """Divide advantages by the standard deviation of "group" or "batch", or not at all ("none", Dr. GRPO)."""
+    loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
+    """TRL's loss: "dapo" averages over all tokens of the batch, "grpo" first over each dialogue's."""
+    ratio_level: Literal["token", "turn", "sequence"] = "token"
+    """What has one importance ratio, is clipped as one and counts as one in the mean. "token": GRPO (arXiv
+    2402.03300); "turn": the tokens of one message, as the sub-sequences of GSsPO (Workflow-R1, arXiv
+    2602.01202); "sequence": all of the policy's tokens of a dialogue, GSPO (arXiv 2507.18071). The ratio of
+    several tokens is the geometric mean of theirs. For the papers' means take loss_type "grpo"."""
+    updates_per_rollout: int = 1
+    """Times that each batch of dialogues is used; ratios are against behaviour log-probabilities."""
+    epsilon: float = 0.2
+    """Clipping range of the ratio."""
+    beta: float = 0.0
+    """Weight of the KL term to the starting policy; 0 keeps no reference model."""
+    shuffle_rewards: bool = False
+    """Control: permute rewards within each group, so that there is nothing to learn."""
+    policies: int = 1
+    """Policies to keep, at even distances: the final one in ``policy``, earlier ones in ``policy-UPDATE``."""
+    log_dialogues: bool = False
+    """Append every training dialogue to ``dialogues.jsonl``."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, before anything is loaded.
+
+        Raises:
+            ValueError: names the setting, its value and what would be right.
+        """
+        super().__post_init__()
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon must be above 0, got {self.epsilon}")
         if self.group_size < 2:
             raise ValueError(
                 f"group_size must be at least 2, since a group is its own baseline, got {self.group_size}"
@@ -130,16 +156,6 @@ class LearnerSettings:
     def turn_advantage(self) -> Literal["turn_return", "turn_baseline"] | None:
         """How each turn gets an advantage of its own; None where a dialogue has one."""
         return None
-
-    def described(self) -> dict[str, Any]:
-        """What a run writes down of its settings, and what one that goes on must have in common with it."""
-        data: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return data
-
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """The settings that have one, and what it is."""
-        return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
 
 
 @dataclass(kw_only=True)

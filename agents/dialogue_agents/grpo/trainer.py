@@ -56,7 +56,8 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             tokens, units = output["num_items_in_batch"], self.accelerator.gather(shares.sum()).sum()
         advantages = output["advantages"]
         each = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
-        return each * shares * tokens / units.clamp(min=1.0)
+        weighted: torch.Tensor = each * shares * tokens / units.clamp(min=1.0)
+        return weighted
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
         self._of_loss = dict(inputs)  # a copy, since a batch may be used again
