@@ -130,7 +130,7 @@ INSTRUCTIONS: dict[Kind, dict[str, str]] = {
 }
 """What a language model is told for the default acts."""
 
-NOTHING_MISSING = "Is anything missing?"
+NOTHING_MISSING = "What else should I know?"
 """What the default act "ask" says where the program believes to know everything."""
 
 

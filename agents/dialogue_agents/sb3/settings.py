@@ -36,7 +36,7 @@ class SB3Settings:
     """Folder for the policy, settings, figures and the evaluation."""
     seed: int = 0
     """Seeds tasks, users, exploration and the network."""
-    steps: int = 12_000
+    steps: int = 6000
     """Acts to learn from, over all rows. May be raised on resume."""
     num_envs: int = 8
     """Dialogues at once; their users are called together."""
@@ -44,7 +44,7 @@ class SB3Settings:
     """Turn limit (evaluation uses the same)."""
     algorithm_kwargs: str = "{}"
     """Keywords for the algorithm's class, as a JSON object, such as '{"learning_rate": 0.001}'."""
-    save_steps: int = 4000
+    save_steps: int = 2000
     """A checkpoint every so many acts; the last one is kept."""
     eval_dialogues: int = 300
     """Dialogues before and after training, logged to ``before.jsonl`` and ``after.jsonl``; 0 for none."""
