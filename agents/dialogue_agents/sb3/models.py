@@ -18,7 +18,7 @@ _OURS = ("policy", "env", "seed", "device", "verbose", "_init_setup_model")
 
 # The reward comes at the end of a dialogue of a known length, hence no discount.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "ppo": {"n_steps": 64, "batch_size": 128, "learning_rate": 1e-3, "ent_coef": 0.01, "gamma": 1.0},
+    "ppo": {"n_steps": 64, "learning_rate": 1e-3, "ent_coef": 0.01, "gamma": 1.0},
     "a2c": {"n_steps": 16, "learning_rate": 1e-3, "ent_coef": 0.01, "gamma": 1.0, "gae_lambda": 0.95},
     "dqn": {
         "learning_rate": 1e-3,
@@ -69,6 +69,8 @@ def make_model(algorithm: str, env: Any, seed: int | None = None, **options: Any
         )
     policy = "MultiInputPolicy" if isinstance(env.observation_space, spaces.Dict) else "MlpPolicy"
     chosen = {**DEFAULTS[algorithm], **options}
+    if algorithm == "ppo":
+        chosen.setdefault("batch_size", min(128, chosen["n_steps"] * getattr(env, "num_envs", 1)))
     return CLASSES[algorithm](policy, env, seed=seed, device="cpu", **chosen)
 
 
