@@ -13,6 +13,7 @@ from dialogue_agents.drift.weights import Weighted, read_weighted
 from dialogue_agents.grpo.run import Run, load_policy, lora_config, prepare_folder
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet
+from dialogue_gym.language_models.transformers_engine import TransformersModel
 
 
 def run(settings: DriftSettings) -> dict[str, Any]:
@@ -36,7 +37,8 @@ def run(settings: DriftSettings) -> dict[str, Any]:
         arguments = training_arguments(settings)
         model, tokenizer = load_policy(settings)
         codec = ChatCodec(tokenizer)
-        rows = training_rows(codec, dialogues, settings.replies, model.config.max_position_embeddings)
+        length = TransformersModel(model, codec).max_context
+        rows = training_rows(codec, dialogues, settings.replies, length)
         if arguments.process_index == 0:
             prepare_folder(settings)
         arguments.distributed_state.wait_for_everyone()

@@ -286,7 +286,7 @@ def prepare_folder(settings: RunSettings) -> None:
             raise FileNotFoundError(f"nothing to resume: there is no {path}")
         before = settings.defaults() | _read(path)  # settings that are younger than the run
         free = ("steps", "resume", "out")
-        differ = [k for k in current if k not in free and before.get(k) != current[k]]
+        differ = sorted(k for k in current if k not in free and before.get(k) != current[k])
         if differ:
             raise ValueError(f"{path} has other settings: {', '.join(differ)}; resume with those of the run")
     elif path.exists():
