@@ -118,6 +118,8 @@ class _Run:
             if "Expected parameter" not in str(error):  # torch's words for probabilities that are none
                 raise
             raise not_finite(self.model, batch) from error
+        finally:
+            watch.close()
 
     def _evaluate(self, what: str) -> Evaluation:
         """Held-out dialogues with the act that the model prefers; the same ones at every call."""

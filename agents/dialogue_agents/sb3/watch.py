@@ -32,6 +32,7 @@ class Watch(BaseCallback):  # type: ignore[misc]
         self.folder, self.save_steps, self.steps = folder, save_steps, steps
         self.sums: list[list[float]] = [list(pair) for pair in (state or {}).get("sums", [])]
         self.user_calls: int = (state or {}).get("user_calls", 0)
+        self.bar: Any = None
 
     @property
     def curve(self) -> list[float | None]:
@@ -77,8 +78,10 @@ class Watch(BaseCallback):  # type: ignore[misc]
             self.bar.set_postfix({"reward": f"{mean:.2f}"}, refresh=False)
         return True
 
-    def _on_training_end(self) -> None:
-        self.bar.close()
+    def close(self) -> None:
+        """Close the bar, however training ended."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 def save_checkpoint(model: Any, folder: Path, state: Mapping[str, Any]) -> None:

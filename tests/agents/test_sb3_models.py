@@ -1,0 +1,78 @@
+"""The algorithms refuse what they cannot take, and stop before they are spoilt."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+pytest.importorskip("stable_baselines3")
+
+from dialogue_agents.sb3.models import NotFinite, make_model, stop_when_not_finite
+from dialogue_gym.wrappers import BatchedVecEnv, DialogueActs, Features, vector
+
+ALGORITHMS = ("ppo", "a2c", "dqn")
+MATH = "dialogue_gym:MathChat-v0"
+QUICK: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 8, "batch_size": 16},
+    "a2c": {"n_steps": 8},
+    "dqn": {"learning_starts": 8, "train_freq": 1},
+}
+
+
+def wrapped(rows: int = 4) -> BatchedVecEnv:
+    return BatchedVecEnv(vector.Features(vector.DialogueActs(gym.make_vec(MATH, num_envs=rows))))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_raw_text_is_refused_with_the_wrapper_to_use(algorithm: str) -> None:
+    raw = gym.make(MATH)
+    with pytest.raises(
+        ValueError, match=r"no observations of Sequence: wrap .* dialogue_gym.wrappers.Features"
+    ):
+        make_model(algorithm, raw)
+    with pytest.raises(ValueError, match=r"no actions of Text: wrap .* dialogue_gym.wrappers.DialogueActs"):
+        make_model(algorithm, Features(raw))
+    with pytest.raises(ValueError, match=r"no observations of Sequence"):
+        make_model(algorithm, DialogueActs(raw))
+    with pytest.raises(ValueError, match=r"no vector environment of Gymnasium: wrap it in .*BatchedVecEnv"):
+        make_model(algorithm, gym.make_vec(MATH, num_envs=2))
+
+
+def test_dqn_takes_discrete_actions_only() -> None:
+    with pytest.raises(
+        ValueError, match=r"dqn takes Discrete actions only, got Box.*DialogueActs, or choose ppo or a2c"
+    ):
+        make_model("dqn", gym.make("Pendulum-v1"))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_spaces_of_single_and_vector_environments_are_taken(algorithm: str) -> None:
+    for env in (Features(DialogueActs(gym.make(MATH))), wrapped()):
+        assert make_model(algorithm, env, seed=1).action_space.n == 2
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(ValueError, match="unknown algorithm 'ppoo': did you mean 'ppo'"):
+        make_model("ppoo", wrapped())
+    with pytest.raises(ValueError, match="a2c has no option 'learning_rat': did you mean 'learning_rate'"):
+        make_model("a2c", wrapped(), learning_rat=1)
+    with pytest.raises(ValueError, match="'verbose' is not an option of dqn"):
+        make_model("dqn", wrapped(), verbose=1)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_loss_that_is_no_number_stops_before_the_update(algorithm: str, tmp_path: Path) -> None:
+    model = make_model(algorithm, wrapped(), seed=1, **QUICK[algorithm])
+    stop_when_not_finite(model, tmp_path / "bad.npz")
+    model.learn(64)
+    good = {name: value.clone() for name, value in model.policy.state_dict().items()}
+    parameter = next(p for p in model.policy.parameters() if p.requires_grad)
+    parameter.register_hook(lambda gradient: gradient * np.nan)
+    with pytest.raises(
+        NotFinite, match=rf"^{algorithm}: the loss is not finite at step \d+; its data is in .*bad.npz"
+    ):
+        model.learn(64)
+    assert all((value == good[name]).all() for name, value in model.policy.state_dict().items())
+    assert {"observations", "actions", "rewards"} <= set(np.load(tmp_path / "bad.npz"))
