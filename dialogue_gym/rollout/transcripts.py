@@ -8,9 +8,7 @@ from dialogue_gym.logs import DialogueRecord, PolicyRecord
 _PROMPTS = {"user": "user> ", "assistant": "agent> ", "system": "system> "}
 
 
-def show(
-    record: DialogueRecord | PolicyRecord, width: int = 80, notes: Sequence[Sequence[str]] = ()
-) -> str:
+def show(record: DialogueRecord | PolicyRecord, width: int = 80, notes: Sequence[Sequence[str]] = ()) -> str:
     r"""A dialogue as lines of at most ``width`` columns, and how it ended.
 
     Later lines of a message are indented, so that no text can look like another turn, and characters

@@ -90,7 +90,7 @@ def test_planted_figures_come_out(study: Study) -> None:
     arms = found["arms"]
     assert arms["oracle"]["reference"]["mean"] == pytest.approx(0.95)
     assert arms["calibrated"]["chosen"] == {"1": 6}  # its own user preferred the first
-    assert arms["calibrated"]["reference"]["mean"] == pytest.approx(0.38 / 0.6)  # which the reference does not
+    assert arms["calibrated"]["reference"]["mean"] == pytest.approx(0.38 / 0.6)  # the reference did not
     assert arms["naive"]["gap"]["mean"] == pytest.approx(0.5)
     assert arms["naive"]["absolute_gap"] == pytest.approx(0.5)
     assert arms["oracle"]["gap"] is None
