@@ -71,7 +71,7 @@ class BatchedVecEnv(VecEnv):  # type: ignore[misc]
         if any(self._options):
             raise ValueError("options of reset are the vector environment's: give them to its own reset")
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
-        observations, infos = self.env.reset(seed=seeds)  # type: ignore[arg-type]
+        observations, infos = self.env.reset(seed=seeds)
         self._reset_seeds()
         self.reset_infos = [_row(infos, row) for row in range(self.num_envs)]
         return observations
@@ -85,7 +85,7 @@ class BatchedVecEnv(VecEnv):  # type: ignore[misc]
         observations, rewards, terminated, truncated, infos = self.env.step(self._actions)
         dones = terminated | truncated
         rows = [_row(infos, row) for row in range(self.num_envs)]
-        for row in np.flatnonzero(dones):
+        for row in np.flatnonzero(dones).tolist():
             rows[row] = {**_row(infos["final_info"], row), "terminal_observation": infos["final_obs"][row]}
         for info, cut in zip(rows, truncated & ~terminated, strict=True):
             info["TimeLimit.truncated"] = bool(cut)

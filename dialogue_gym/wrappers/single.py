@@ -16,7 +16,7 @@ from dialogue_gym.wrappers.checks import act_numbers, check_wrapped, end_reason,
 from dialogue_gym.wrappers.features import Feature, FeatureReader
 
 
-class DialogueActs(gym.Wrapper[Any, int, Any, str], RecordConstructorArgs):
+class DialogueActs(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Discrete dialogue acts in place of text: action k is said in the words of the k-th act.
 
     The words are a function of the dialogue so far and the act, so that a dialogue repeats. By default there
@@ -40,7 +40,7 @@ class DialogueActs(gym.Wrapper[Any, int, Any, str], RecordConstructorArgs):
 
     def __init__(
         self,
-        env: gym.Env[Any, str],
+        env: gym.Env[Any, Any],
         acts: Mapping[str, Any] | Acts | None = None,
         language_model: Any = None,
     ) -> None:
@@ -65,8 +65,9 @@ class DialogueActs(gym.Wrapper[Any, int, Any, str], RecordConstructorArgs):
             ValueError: there is no such act.
         """
         (act,) = act_numbers([action], self.acts)
-        self._conversation, *rest = self.env.step(self._words(act))
-        return self._conversation, *rest
+        step: tuple[Any, Any, bool, bool, dict[str, Any]] = self.env.step(self._words(act))
+        self._conversation = step[0]
+        return step
 
     def _words(self, act: int) -> str:
         if not speaks_next(self._conversation):
@@ -77,7 +78,7 @@ class DialogueActs(gym.Wrapper[Any, int, Any, str], RecordConstructorArgs):
         return said.text
 
 
-class Features(gym.Wrapper[NDArray[np.float32], Any, Any, Any], RecordConstructorArgs):
+class Features(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Numbers from 0 to 1 in place of the conversation, the turns left among them.
 
     Args:

@@ -57,8 +57,9 @@ class DialogueActs(VectorWrapper[Any, Any, Any, Sequence[str], NDArray[Any]]):
         acts = act_numbers(actions, self.acts)
         if len(acts) != self.num_envs:
             raise ValueError(f"step takes {self.num_envs} acts, got {len(acts)}")
-        self._conversations, *rest = self.env.step(self._words(acts))
-        return self._conversations, *rest
+        step: Step = self.env.step(self._words(acts))
+        self._conversations = step[0]
+        return step
 
     def _words(self, acts: Sequence[int]) -> list[str]:
         words = [""] * self.num_envs

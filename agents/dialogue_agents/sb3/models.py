@@ -102,8 +102,8 @@ def not_finite(model: Any, batch: Path) -> NotFinite:
 
 def _data(model: Any) -> dict[str, Any]:
     if hasattr(model, "rollout_buffer"):
-        names = ("observations", "actions", "rewards", "values", "log_probs", "advantages", "returns")
+        names = ["observations", "actions", "rewards", "values", "log_probs", "advantages", "returns"]
         return {name: getattr(model.rollout_buffer, name) for name in names}
     memory = model.replay_buffer
-    names = ("observations", "next_observations", "actions", "rewards", "dones")
+    names = ["observations", "next_observations", "actions", "rewards", "dones"]
     return {name: getattr(memory, name)[: memory.size()] for name in names}
