@@ -103,9 +103,10 @@ def run(settings: CollectSettings) -> int:
     records = list(read_log(settings.out))
     print(summarise(records).table())
     print(f"{settings.out}: {len(records)} dialogues, {len(missing)} of them new")
-    if failed := sum(record.end_reason in _FAILED for record in records):
-        print(f"{failed} of them failed; the same command plays these again")
-    return 0
+    if failed := [record for record in records if record.end_reason in _FAILED]:
+        first = failed[0].extra.get("failure", failed[0].end_reason)
+        print(f"{len(failed)} of them failed (the first: {first}); the same command plays these again")
+    return int(len(failed) == len(records))
 
 
 def _make_env(settings: CollectSettings) -> DialogueVectorEnv:
