@@ -1,6 +1,7 @@
 """What holds for every test: one thread, no network, repeatable property tests."""
 
 import os
+import signal
 
 # Before anything imports torch: OpenMP reads these once, when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,6 +11,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 from hypothesis import HealthCheck, settings
+
+# A shell that starts the tests in the background has interrupts ignored, which children inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Deadlines measure the machine, not the code. CI draws the same examples in every run, people new ones.
 settings.register_profile(

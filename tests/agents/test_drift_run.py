@@ -92,17 +92,6 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
         run(replace(killed, resume=True, beta=1.0))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_it_improves_over_its_reference_policy(tmp_path: Path, seed: int) -> None:
-    """The tiny model on MathChat: 1,024 of its own dialogues, half a CPU-minute a seed."""
-    out = tmp_path / "run"
-    log = collect(GRPOSettings(out=out), 128, seed)
-    result = run(DriftSettings(out=out, logs=log, seed=seed, cpu=True, report_to="none"))
-    gain = result["difference"]["estimates"]["reward"]
-    assert gain["low"] > 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
