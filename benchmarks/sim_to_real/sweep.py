@@ -43,7 +43,7 @@ _COLUMNS = (
 
 
 def run(settings: StudySettings, over: str, values: Sequence[float], command: str) -> dict[str, Any]:
-    """The contrast at each value; writes ``sweep-OVER.json`` and ``.html`` into the study's folder.
+    """The contrast at each value; writes ``sweep-OVER.json``, ``.html`` and ``.png`` into the study's folder.
 
     Raises:
         StageError: a stage could not be done; what is done stays.
@@ -66,6 +66,7 @@ def run(settings: StudySettings, over: str, values: Sequence[float], command: st
     }
     write(settings.out / f"sweep-{over}.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     write(settings.out / f"sweep-{over}.html", to_html(result))
+    draw(result).savefig(settings.out / f"sweep-{over}.png", dpi=120)
     return result
 
 

@@ -31,7 +31,7 @@ def settings_of(out: Path, **changes: Any) -> SB3Settings:
 
 @pytest.mark.parametrize(
     ("algorithm", "env", "steps"),
-    [("a2c", "MathChat-v0", 2500), ("ppo", "MathChat-v0", 3000), ("dqn", "DocEditChat-v0", 4000)],
+    [("a2c", "MathChat-v0", 2500), ("ppo", "DocEditChat-v0", 3000), ("dqn", "MathChat-v0", 4000)],
 )
 def test_it_learns_to_ask_before_it_answers(algorithm: str, env: str, steps: int, tmp_path: Path) -> None:
     result = run(
