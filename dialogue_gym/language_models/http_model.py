@@ -123,6 +123,10 @@ class HttpModel:
         if end is not None:
             end()
 
+    def cancel(self) -> None:
+        """Calls that run return at once, with an error for each row; later calls open new connections."""
+        self.close()
+
     def identity(self) -> dict[str, Any]:
         """JSON-able: engine, model, address, whether rows are seeded, and fields added to requests."""
         extra = {"extra_body": dict(self.extra_body)} if self.extra_body else {}

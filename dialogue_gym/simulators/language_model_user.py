@@ -10,6 +10,7 @@ from dialogue_gym.language_models import (
     Sampling,
     load_language_model,
 )
+from dialogue_gym.language_models.cancelling import cancel
 from dialogue_gym.registry import check_options
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators.base import UserReply, UserRequest
@@ -67,6 +68,10 @@ class LanguageModelUser:
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
         """Let the language model drop its caches of these dialogues."""
         self.language_model.forget([("user", d) for d in dialogue_ids])
+
+    def cancel(self) -> None:
+        """Cut short the language model's calls, where it can."""
+        cancel(self.language_model)
 
     def draw_persona(self, kind: Kind, key: NoiseKey) -> Persona:
         """A default persona, for the log only; the model is not told of it."""
