@@ -88,6 +88,28 @@ class Section:
     plots: Sequence[Plot] = ()
 
 
+def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table for a page, of plain text."""
+    return Table(columns, [[Cell(text) for text in row] for row in rows])
+
+
+def lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for the terminal.
+
+    Example:
+        >>> print(lines(("arm", "reward"), [("base", "0.3"), ("calibrated", "0.7")]))
+        arm         reward
+        base        0.3
+        calibrated  0.7
+    """
+    shown = (columns, *rows)
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in shown
+    )
+
+
 def page(title: str, sections: Sequence[Section]) -> str:
     """The page as one HTML text.
 

@@ -6,7 +6,6 @@ dialogue? Exactly in a finite dialogue process, and by estimate in the tiny worl
 """
 
 import json
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -14,12 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
 from benchmarks.compounding_shift.estimated import TinySettings, measure
 from benchmarks.compounding_shift.exact import random_ensemble, saturating, solve
 from benchmarks.compounding_shift.report import table, to_html
+from benchmarks.machine import machine
 from dialogue_gym.cli.arguments import explain, parse_settings
 
 
@@ -76,9 +74,7 @@ def run(settings: Settings) -> dict[str, Any]:
         "estimated": estimated,
         "run": {
             "CPU seconds": round(time.process_time() - begin, 1),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "machine": platform.machine(),
+            **machine(),
         },
     }
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.compounding_shift import plots
-from dialogue_gym.reports import Cell, Section, Table, page
+from dialogue_gym.reports import Section, lines, page, text_table
 
 _EXACT = (
     "chain",
@@ -43,9 +43,9 @@ _READING = (
 def table(result: dict[str, Any]) -> str:
     """The figures as lines of plain text."""
     exact = result["exact"]
-    parts = [_about(exact), _lines(_EXACT, _exact_rows(exact)), *_others(exact)]
+    parts = [_about(exact), lines(_EXACT, _exact_rows(exact)), *_others(exact)]
     if result["estimated"]:
-        parts += ["", _about_tiny(result), _lines(_TINY, _tiny_rows(result["estimated"]))]
+        parts += ["", _about_tiny(result), lines(_TINY, _tiny_rows(result["estimated"]))]
     return "\n".join(parts)
 
 
@@ -54,7 +54,7 @@ def to_html(result: dict[str, Any]) -> str:
     exact = result["exact"]
     sections = [
         Section(text=_READING),
-        Section("Exact", [_about(exact)], _html(_EXACT, _exact_rows(exact))),
+        Section("Exact", [_about(exact)], text_table(_EXACT, _exact_rows(exact))),
         Section(plots=[plots.errors(chain, rows) for chain, rows in exact["chains"].items()]),
         Section(plots=[plots.gaps(chain, rows) for chain, rows in exact["chains"].items()]),
         Section(
@@ -76,7 +76,7 @@ def _estimated(result: dict[str, Any]) -> Section:
     return Section(
         "Estimated in the tiny world, a toy",
         [_about_tiny(result)],
-        _html(_TINY, _tiny_rows(result["estimated"])),
+        text_table(_TINY, _tiny_rows(result["estimated"])),
         [
             plots.estimates("Divergence of each turn", "divergence", "nats", curves),
             plots.estimates("Divergence of histories", "cumulated", "nats", curves),
@@ -176,15 +176,3 @@ def _range(values: Sequence[float]) -> str:
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.2f}"
-
-
-def _lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (columns, *rows)
-    )
-
-
-def _html(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    return Table(columns, [[Cell(text) for text in row] for row in rows])

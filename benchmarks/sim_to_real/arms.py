@@ -10,7 +10,6 @@ from benchmarks.sim_to_real.stages import Stage
 from benchmarks.sim_to_real.worlds import naive_population, reference_population
 from dialogue_gym.calibration.fit import FitSettings
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.tasks.base import Kind
 
 Split = Literal["validation", "test"]
 REFERENCE = "reference"
@@ -59,17 +58,12 @@ class SeedOfStudy:
             **{k: v for k, v in settings.part("learner").items() if k in ("max_tokens", "dtype")},
         }
 
-    @property
-    def kind(self) -> Kind:
-        """Of its tasks."""
-        return "math" if self.settings.env.startswith("Math") else "document"
-
     @cached_property
     def reference(self) -> User:
         """Who stands for people."""
         if self.settings.reference != "population":
             return User({"prompted": self.settings.reference})
-        return User({"population": reference_population(self.kind, self.seed).to_dict()})
+        return User({"population": reference_population(self.settings.kind, self.seed).to_dict()})
 
     def trained_with(self, arm: str) -> str | None:
         """The name of an arm's training user; None where there is none."""
@@ -104,7 +98,9 @@ class SeedOfStudy:
     def _naive(self) -> User:
         if self.settings.naive == "prompted":
             return User({"prompted": self._prompted_model()})
-        population = naive_population(reference_population(self.kind, self.seed), self.settings.strength)
+        population = naive_population(
+            reference_population(self.settings.kind, self.seed), self.settings.strength
+        )
         people = User({"population": population.to_dict()})
         if self.settings.user == "scripted":
             return people
@@ -207,7 +203,7 @@ class SeedOfStudy:
         """
         arm = user if checkpoint else "base"
         needs = {**self.user(user).needs, "log": self.judging(arm, checkpoint, REFERENCE)}
-        settings = {**self.reference.settings, "dialogues": self.settings.user_dialogues}
+        settings = {"reference": self.reference.settings, "dialogues": self.settings.user_dialogues}
         where = f"policy {checkpoint}" if checkpoint else "base policy"
         return Stage(self._title(f"{user}: divergence with {where}"), "divergence", settings, needs)
 

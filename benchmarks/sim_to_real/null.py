@@ -9,22 +9,16 @@ import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torc
 
 # isort: split
 import argparse
-import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.sim_to_real.__main__ import settings_from, write
 from benchmarks.sim_to_real.analysis import DECLARED, ENOUGH_SEEDS, contrasts, scores
 from benchmarks.sim_to_real.arms import REFERENCE
-from benchmarks.sim_to_real.display import Display
-from benchmarks.sim_to_real.machine import machine
+from benchmarks.sim_to_real.command import do_stages, origin, run_command, save, settings_from, to_json
 from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.settings import StudySettings
-from benchmarks.sim_to_real.stages import run_stages
-from dialogue_gym.cli.arguments import explain
 
 
 def run(settings: StudySettings, runs: int, command: str) -> dict[str, Any]:
@@ -37,9 +31,7 @@ def run(settings: StudySettings, runs: int, command: str) -> dict[str, Any]:
     Raises:
         StageError: a stage could not be done; what is done stays.
     """
-    everything = Study(replace(settings, seeds=runs * settings.seeds))
-    everything.cache.mkdir(parents=True, exist_ok=True)
-    run_stages(everything.wanted(), everything.cache, settings.workers, Display())
+    do_stages(Study(replace(settings, seeds=runs * settings.seeds)).wanted(), settings)
     found = []
     for first in range(0, runs * settings.seeds, settings.seeds):
         study = Study(replace(settings, first_seed=settings.first_seed + first))
@@ -61,10 +53,9 @@ def run(settings: StudySettings, runs: int, command: str) -> dict[str, Any]:
         ],
         "claims": {"both intervals": claims, "t alone": by_t, "bootstrap alone": by_bootstrap},
         "share": _share(claims, runs),
-        "settings": settings.to_dict(),
-        "run": {"command": command, **machine()},
+        **origin(command, settings),
     }
-    write(settings.out / "null.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    save(settings, "null.json", to_json(result))
     return result
 
 
@@ -81,29 +72,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     program = "python -m benchmarks.sim_to_real.null"
     reader = argparse.ArgumentParser(prog=program, add_help=False, allow_abbrev=False)
     reader.add_argument("--runs", type=int, default=20)
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    own, others = reader.parse_known_args(given)
-    try:
-        if own.runs < 1:
-            raise ValueError(f"runs must be at least 1, got {own.runs}")
+
+    def body(given: list[str], command: str) -> None:
+        own, others = reader.parse_known_args(given)
         settings = settings_from(["--preset", "null", *others], program)
-        if settings.strength or settings.user != "scripted" or not set(DECLARED) <= set(settings.arms):
-            raise ValueError(
-                f"a null world has strength 0, scripted users, and arms {' and '.join(DECLARED)}"
-            )
-        if settings.seeds < ENOUGH_SEEDS:
-            raise ValueError(f"seeds of a run must be at least {ENOUGH_SEEDS}: with fewer nothing is claimed")
-        result = run(settings, own.runs, shlex.join([*program.split(), *given]))
-    except (ValueError, OSError, ImportError) as error:
-        print(explain(error, "agents"), file=sys.stderr)
-        return 2
-    share = result["share"]
-    for name, count in result["claims"].items():
-        print(f"false claims by {name}: {count} of {own.runs}")
-    print(
-        f"share {share['mean']:.2f} [{share['low']:.2f}, {share['high']:.2f}]; {settings.out / 'null.json'}"
-    )
-    return 0
+        _check(settings, own.runs)
+        result = run(settings, own.runs, command)
+        for name, count in result["claims"].items():
+            print(f"false claims by {name}: {count} of {own.runs}")
+        share = "share {mean:.2f} [{low:.2f}, {high:.2f}]".format(**result["share"])
+        print(f"{share}; {settings.out / 'null.json'}")
+
+    return run_command(program, arguments, body)
+
+
+def _check(settings: StudySettings, runs: int) -> None:
+    """Is it a null world, and may it claim anything?"""
+    if runs < 1:
+        raise ValueError(f"runs must be at least 1, got {runs}")
+    if settings.strength or settings.user != "scripted" or not set(DECLARED) <= set(settings.arms):
+        raise ValueError(f"a null world has strength 0, scripted users, and arms {' and '.join(DECLARED)}")
+    if settings.seeds < ENOUGH_SEEDS:
+        raise ValueError(f"seeds of a run must be at least {ENOUGH_SEEDS}: with fewer nothing is claimed")
 
 
 if __name__ == "__main__":

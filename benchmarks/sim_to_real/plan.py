@@ -1,7 +1,6 @@
 """Which stages a study needs, and what they found, by arm, policy and user."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks.sim_to_real.arms import FITTED, REFERENCE, SeedOfStudy
@@ -18,7 +17,7 @@ class Study:
 
     def __init__(self, settings: StudySettings) -> None:
         self.settings = settings
-        self.cache: Path = settings.out.absolute() / "stages"
+        self.cache = settings.cache
         numbers = range(settings.first_seed, settings.first_seed + settings.seeds)
         self.seeds = [SeedOfStudy(settings, seed) for seed in numbers]
         self.users = [name for name in self.seeds[0].users() if name in FITTED]

@@ -31,7 +31,7 @@ def draw_scores(result: Mapping[str, Any]) -> Any:
     axes.plot([], [], "x", color=ORANGE, label="with the user it trained with")
     axes.set_yticks(range(len(result["arms"])), list(result["arms"]))
     axes.invert_yaxis()
-    axes.set_xlabel(f"reward, {result['settings']['env']} (a toy)")
+    axes.set_xlabel(f"reward, {result['settings']['env']} {result['where']}")
     axes.grid(axis="x", color="0.9")
     drawn.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
     return drawn

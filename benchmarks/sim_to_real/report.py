@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.sim_to_real import plots
 from benchmarks.sim_to_real.analysis import DECLARED
-from dialogue_gym.reports import Cell, Section, Table, page
+from dialogue_gym.reports import Section, lines, page, text_table
 
 Rows = list[tuple[str, ...]]
 _SCORES = ("arm", "reward under the reference [95 %]", "under its own user", "gap", "|gap|", "asks", "turns")
@@ -77,8 +77,8 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def _bars(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    every = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in every)
 
 
 def to_html(result: Mapping[str, Any], transcripts: Mapping[str, str]) -> str:
@@ -91,13 +91,13 @@ def to_html(result: Mapping[str, Any], transcripts: Mapping[str, str]) -> str:
     scores = [plots.scores(result), plots.curves(result)]
     sections = [
         Section(text=[*_READING, result["verdict"]]),
-        Section("Scores", table=table(_SCORES, score_rows(result)), plots=scores),
-        Section("Contrasts", [_about_contrasts()], table(_CONTRASTS, _contrast_rows(result))),
+        Section("Scores", table=text_table(_SCORES, score_rows(result)), plots=scores),
+        Section("Contrasts", [_about_contrasts()], text_table(_CONTRASTS, _contrast_rows(result))),
         *_users(result),
-        Section("Behaviour with the reference", table=table(_BEHAVIOUR, _behaviour_rows(result))),
-        Section("What training cost, a seed", table=table(_BUDGET, _budget_rows(result))),
-        Section("One task, each arm", table=table(("arm", "dialogue"), list(transcripts.items()))),
-        Section("How this came about", table=table(("what", "is"), _about(result))),
+        Section("Behaviour with the reference", table=text_table(_BEHAVIOUR, _behaviour_rows(result))),
+        Section("What training cost, a seed", table=text_table(_BUDGET, _budget_rows(result))),
+        Section("One task, each arm", table=text_table(("arm", "dialogue"), list(transcripts.items()))),
+        Section("How this came about", table=text_table(("what", "is"), _about(result))),
     ]
     return page("From simulated users to the reference", sections)
 
@@ -119,7 +119,7 @@ def _users(result: Mapping[str, Any]) -> list[Section]:
             "reference's likelihood is exact; the user's is that of a text's usual tokens, while others can "
             "spell it too, so that divergences come out slightly too large."
         )
-        rows = table(_divergence_columns(result), divergence_rows(result))
+        rows = text_table(_divergence_columns(result), divergence_rows(result))
         made.append(Section("Divergence of training users", [text], rows, [plots.divergence(result)]))
     if result["realism"]:
         text = (
@@ -128,7 +128,9 @@ def _users(result: Mapping[str, Any]) -> list[Section]:
         )
         made.append(
             Section(
-                "Realism of training users", [text], table(_realism_columns(result), _realism_rows(result))
+                "Realism of training users",
+                [text],
+                text_table(_realism_columns(result), _realism_rows(result)),
             )
         )
     if result["ranks"]:
@@ -136,7 +138,7 @@ def _users(result: Mapping[str, Any]) -> list[Section]:
             "Spearman's rank correlation between the scores of policies under a training user and under the "
             "reference: over all arms, policies and seeds together, seeds resampled; and the mean of seeds."
         )
-        rows = table(_RANKS, _rank_rows(result))
+        rows = text_table(_RANKS, _rank_rows(result))
         made.append(
             Section("Do users rank policies as the reference does?", [text], rows, [plots.ranks(result)])
         )
@@ -267,18 +269,3 @@ def _budget_rows(result: Mapping[str, Any]) -> Rows:
 def _about(result: Mapping[str, Any]) -> Rows:
     run = [(name, str(value)) for name, value in result["run"].items()]
     return [*run, *((name, str(value)) for name, value in result["settings"].items())]
-
-
-def lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as plain text."""
-    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
-    shown = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in (columns, *rows)
-    ]
-    return "\n".join(line.rstrip() for line in shown)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table for a page."""
-    return Table(columns, [[Cell(text) for text in row] for row in rows])

@@ -10,7 +10,9 @@ from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_agents.static_context.settings import StaticContextSettings
 from dialogue_gym.calibration.fit import FitSettings
 from dialogue_gym.cli.arguments import json_object
+from dialogue_gym.envs.parts import ENV_IDS
 from dialogue_gym.registry import nearest
+from dialogue_gym.tasks.base import Kind
 
 PRESETS = Path(__file__).parent / "presets"
 ARMS = (
@@ -24,6 +26,8 @@ ARMS = (
     "oracle",
 )
 CONTROLS = ("other people", "shuffled log")
+KINDS: dict[str, Kind] = {env_id: kind for kind, env_id in ENV_IDS.items()}
+"""The study's environments, and the kinds of their tasks."""
 T = TypeVar("T")
 _OURS = ("env", "env_kwargs", "policy", "out", "seed", "resume", "policies", "eval_dialogues", "simulator")
 PARTS = ("learner", "static", "look_ahead", "fit", "env_kwargs", "judge_kwargs")
@@ -124,6 +128,8 @@ class StudySettings:
 
     def _check_worlds(self) -> None:
         """Some arms need a log, some ways to be a user exclude others."""
+        if self.env not in KINDS:
+            raise ValueError(f"unknown environment {self.env!r}: {nearest(self.env, KINDS)}")
         static = [arm for arm in self.arms if arm.startswith("static")]
         if static and not self.logs:
             raise ValueError(f"arm {static[0]!r} needs a log; logs is 0")
@@ -132,6 +138,16 @@ class StudySettings:
                 'a reference that is a model knows no cooperative variant: naive must be "prompted" '
                 "and user a language model"
             )
+
+    @property
+    def kind(self) -> Kind:
+        """Of the environment's tasks."""
+        return KINDS[self.env]
+
+    @property
+    def cache(self) -> Path:
+        """Folder of the stages' folders."""
+        return self.out.absolute() / "stages"
 
     @property
     def where(self) -> str:

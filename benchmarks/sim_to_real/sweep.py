@@ -9,25 +9,19 @@ import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torc
 
 # isort: split
 import argparse
-import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.sim_to_real.__main__ import settings_from, write
 from benchmarks.sim_to_real.analysis import DECLARED, ENOUGH_SEEDS
 from benchmarks.sim_to_real.collect import collect
-from benchmarks.sim_to_real.display import Display
-from benchmarks.sim_to_real.machine import machine
+from benchmarks.sim_to_real.command import do_stages, origin, run_command, save, settings_from, to_json
 from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.plots import BLUE, GREY
-from benchmarks.sim_to_real.report import interval, lines, table
+from benchmarks.sim_to_real.report import interval
 from benchmarks.sim_to_real.settings import StudySettings
-from benchmarks.sim_to_real.stages import run_stages
-from dialogue_gym.cli.arguments import explain
-from dialogue_gym.reports import Plot, Section, figure, page, plot
+from dialogue_gym.reports import Plot, Section, figure, lines, page, plot, text_table
 
 POINTS = {"logs": (0, 50, 200, 1000), "strength": (0.0, 0.25, 0.5, 0.75, 1.0)}
 NAMES = {"logs": "dialogues that the calibrated user is fitted to", "strength": "strength of the naive user"}
@@ -52,20 +46,15 @@ def run(settings: StudySettings, over: str, values: Sequence[float], command: st
     arms = ("base", "naive", "calibrated")
     at: list[dict[str, Any]] = [{over: value} for value in values]
     studies = [Study(replace(settings, arms=arms, **change)) for change in at]
-    cache = studies[0].cache
-    cache.mkdir(parents=True, exist_ok=True)
-    run_stages([stage for study in studies for stage in study.wanted()], cache, settings.workers, Display())
-    points = [_point(value, collect(study)) for value, study in zip(values, studies, strict=True)]
-    plain = settings.to_dict()
+    do_stages([stage for study in studies for stage in study.wanted()], settings)
     result = {
         "over": over,
-        "points": points,
-        "settings": plain,
+        "points": [_point(value, collect(study)) for value, study in zip(values, studies, strict=True)],
         "where": settings.where,
-        "run": {"command": command, **machine()},
+        **origin(command, settings),
     }
-    write(settings.out / f"sweep-{over}.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
-    write(settings.out / f"sweep-{over}.html", to_html(result))
+    save(settings, f"sweep-{over}.json", to_json(result))
+    save(settings, f"sweep-{over}.html", to_html(result))
     draw(result).savefig(settings.out / f"sweep-{over}.png", dpi=120)
     return result
 
@@ -103,7 +92,7 @@ def to_html(result: dict[str, Any]) -> str:
     )
     return page(
         f"The contrast against the {NAMES[result['over']]}",
-        [Section(text=[text], table=table(_COLUMNS, rows(result)), plots=[_plot(result)])],
+        [Section(text=[text], table=text_table(_COLUMNS, rows(result)), plots=[_plot(result)])],
     )
 
 
@@ -123,7 +112,9 @@ def draw(result: dict[str, Any]) -> Any:
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.set_xticks(at, [f"{point['value']:g}" for point in result["points"]])
     axes.set_xlabel(NAMES[result["over"]])
-    axes.set_ylabel(f"{DECLARED[0]} minus {DECLARED[1]}\nreward, {result['settings']['env']} (a toy)")
+    axes.set_ylabel(
+        f"{DECLARED[0]} minus {DECLARED[1]}\nreward, {result['settings']['env']} {result['where']}"
+    )
     return drawn
 
 
@@ -137,21 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reader = argparse.ArgumentParser(prog=program, add_help=False, allow_abbrev=False)
     reader.add_argument("--over", choices=tuple(POINTS), default="logs")
     reader.add_argument("--values", type=float, nargs="+")
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    own, others = reader.parse_known_args(given)
-    values = own.values or POINTS[own.over]
-    try:
+
+    def body(given: list[str], command: str) -> None:
+        own, others = reader.parse_known_args(given)
+        values = own.values or POINTS[own.over]
         settings = settings_from(others, program)
-        values = [int(v) if own.over == "logs" else v for v in values]
-        result = run(settings, own.over, values, shlex.join([*program.split(), *given]))
-    except (ValueError, OSError, ImportError) as error:
-        print(explain(error, "agents"), file=sys.stderr)
-        return 2
-    print(lines(_COLUMNS, rows(result)))
-    if settings.seeds < ENOUGH_SEEDS:
-        print(f"Warning: {settings.seeds} of at least {ENOUGH_SEEDS} seeds; that is too few for a claim.")
-    print(f"{settings.out / f'sweep-{own.over}.html'}")
-    return 0
+        result = run(settings, own.over, [int(v) if own.over == "logs" else v for v in values], command)
+        print(lines(_COLUMNS, rows(result)))
+        if settings.seeds < ENOUGH_SEEDS:
+            print(f"Warning: {settings.seeds} of at least {ENOUGH_SEEDS} seeds; that is too few for a claim.")
+        print(f"{settings.out / f'sweep-{own.over}.html'}")
+
+    return run_command(program, arguments, body)
 
 
 if __name__ == "__main__":

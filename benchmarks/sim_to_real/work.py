@@ -95,15 +95,18 @@ def judge_policy(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[s
 
 
 def measure_divergence(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[str, Any]:
-    """KL(reference || user) of each turn in logged dialogues of the reference, both likelihoods exact.
+    """KL(reference || user) of each turn in logged dialogues of the reference.
+
+    The reference's likelihood is exact. The user's is that of a text's usual tokens, while others can spell
+    it too, so that the divergence comes out slightly too large.
 
     Returns:
         "turns": for each turn the mean of ln p - ln q over the dialogues that have it, in nats, and their
         number; "per_turn": the mean over all turns.
     """
-    user = _user(settings, needs, population=False)
+    user = _user(settings, needs)
     assert isinstance(user, CalibratedUser | PromptedUser)
-    exact = PopulationLikelihood(ScriptedUser(settings["population"]))
+    exact = PopulationLikelihood(ScriptedUser(settings["reference"]["population"]))
     by_dialogue = [
         user_turns(record, i) for i, record in enumerate(_first(needs["log"], settings["dialogues"]))
     ]
@@ -135,7 +138,6 @@ def _played(folder: Path, settings: dict[str, Any], needs: Needs, split: str, se
     """An evaluation whose dialogues are in the folder's log."""
     log = folder / LOG
     log.unlink(missing_ok=True)  # left half done by a run that was killed
-    kind: Kind = "math" if settings["env"].startswith("Math") else "document"
     with closing(
         make_vector_env(
             settings["env"],
@@ -148,7 +150,7 @@ def _played(folder: Path, settings: dict[str, Any], needs: Needs, split: str, se
     ) as env:
         found = evaluate(
             env,
-            _agent(settings, needs, kind),
+            _agent(settings, needs, env.kind),
             settings["dialogues"],
             seed=seed,
             on_dialogue=lambda t: append(log, [t.record]),
@@ -185,20 +187,14 @@ def _agent(settings: dict[str, Any], needs: Needs, kind: Kind) -> Policy:
         return load_policy(f"transformers:{path}", kind, **precision, **sampling)
 
 
-def _user(settings: dict[str, Any], needs: Needs, population: bool = True) -> UserSimulator | None:
-    """The user of a stage.
-
-    Args:
-        settings: of the stage.
-        needs: its needs.
-        population: whether the settings' population is who plays; else it is whom others are compared with.
-    """
+def _user(settings: dict[str, Any], needs: Needs) -> UserSimulator | None:
+    """The user of a stage, if it has one."""
     with quiet():
         if "user" in needs:
             return CalibratedUser(needs["user"] / USER)
         if "prompted" in settings:
             return PromptedUser(settings["prompted"])
-    return ScriptedUser(settings["population"]) if population and "population" in settings else None
+    return ScriptedUser(settings["population"]) if "population" in settings else None
 
 
 def _first(folder: Path, count: int) -> list[DialogueRecord]:

@@ -14,9 +14,10 @@ pytest.importorskip("trl")
 
 from benchmarks.calibration.world import COOPERATIVE
 from benchmarks.sim_to_real import stages, work
-from benchmarks.sim_to_real.__main__ import main, settings_from
+from benchmarks.sim_to_real.__main__ import main
 from benchmarks.sim_to_real.analysis import contrasts, holm, ranks, resampled, verdict
 from benchmarks.sim_to_real.arms import SeedOfStudy
+from benchmarks.sim_to_real.command import settings_from
 from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.settings import ARMS, StudySettings, read_preset
 from benchmarks.sim_to_real.stages import (

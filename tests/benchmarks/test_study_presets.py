@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("trl")
 pytest.importorskip("openai")
 
-from benchmarks.sim_to_real.__main__ import main, settings_from
+from benchmarks.sim_to_real.__main__ import main
+from benchmarks.sim_to_real.command import settings_from
 from benchmarks.sim_to_real.settings import PRESETS
 from dialogue_gym.language_models.tiny_model import tiny_model_path
 from tests.fake_server import FakeServer

@@ -2,24 +2,39 @@
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 _PACKAGES = ("dialogue-gym", "torch", "transformers", "trl", "gymnasium", "numpy")
 
 
 def machine() -> dict[str, Any]:
-    """Versions and hardware, JSON-able."""
-    import torch
-
+    """Versions and hardware, JSON-able; packages that are not installed are left out."""
     return {
         "versions": ", ".join(
-            [f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in _PACKAGES)]
+            [f"python {platform.python_version()}", *filter(None, map(_version, _PACKAGES))]
         ),
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
         "cores": len(os.sched_getaffinity(0)),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "device": _device(),
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return ""
+
+
+def _device() -> str:
+    if find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
+    return "CPU"
 
 
 def _processor() -> str:
