@@ -1,5 +1,6 @@
 """Many dialogues at once, as a ``gymnasium.vector.VectorEnv`` with batched simulator calls."""
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any, Unpack
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.envs.driver import Dialogue, Driver
 from dialogue_gym.envs.laboratory import Laboratory
-from dialogue_gym.envs.parts import RENDER_MODES, EnvKeywords, build_parts
+from dialogue_gym.envs.parts import RENDER_MODES, EnvKeywords, Parts, build_parts
 from dialogue_gym.envs.rendering import render_messages
 from dialogue_gym.envs.single import Observation
 from dialogue_gym.envs.starts import reset_rows, row_seeds, vector_starts
@@ -64,7 +65,6 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
         parts = build_parts(kind, type(self).__name__, ("num_envs", "autoreset_mode"), keywords)
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"num_envs must be an int of at least 1, got {num_envs!r}")
-        self.num_envs = num_envs
         self.render_mode = keywords.get("render_mode")
         self._mode = _autoreset_mode(autoreset_mode)
         self.metadata = {
@@ -72,10 +72,24 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
             "render_fps": 1,
             "autoreset_mode": self._mode,
         }
-        self._driver = Driver(parts, num_envs)
-        self._over = np.zeros(num_envs, dtype=np.bool_)
         self.single_observation_space = conversation_space()
         self.single_action_space = Text()
+        self._make_rows(parts, num_envs)
+
+    def sibling(self, num_envs: int) -> "DialogueVectorEnv":
+        """Another environment with the same parts (simulator, tasks, scorer, limits) and its own dialogues.
+
+        Siblings may be played in several threads where their parts bear it, as those of this package do.
+        Exchanging the simulator of one exchanges it for all.
+        """
+        other = copy.copy(self)
+        other._make_rows(self._driver.parts, num_envs)
+        return other
+
+    def _make_rows(self, parts: Parts, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self._driver = Driver(parts, num_envs)
+        self._over = np.zeros(num_envs, dtype=np.bool_)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 

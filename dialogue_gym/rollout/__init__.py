@@ -1,6 +1,7 @@
 """Play a policy against environments; trajectories and evaluation."""
 
 from dialogue_gym.rollout.base import Policy, PolicyReply, PolicyRequest, Trajectory
+from dialogue_gym.rollout.concurrency import suited_concurrency
 from dialogue_gym.rollout.evaluation import (
     Comparison,
     Estimate,
@@ -35,5 +36,6 @@ __all__ = [
     "make_vector_env",
     "play",
     "show",
+    "suited_concurrency",
     "summarise",
 ]

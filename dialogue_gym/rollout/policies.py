@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from dialogue_gym.dialogue import Conversation, Message
 from dialogue_gym.language_models.base import Completion, GenerationRequest, LanguageModel, Sampling
+from dialogue_gym.language_models.cancelling import cancel
 from dialogue_gym.rollout.base import PolicyReply, PolicyRequest
 
 
@@ -43,6 +44,8 @@ class _Context:
 class LanguageModelPolicy:
     """Lets a language model answer; keeps each dialogue's token ids from turn to turn.
 
+    May be called from several threads where the language model may: dialogues share nothing but it.
+
     Args:
         language_model: who speaks; must have a ``codec``.
         sampling: how to sample.
@@ -78,6 +81,10 @@ class LanguageModelPolicy:
         for dialogue_id in gone:
             self._contexts.pop(dialogue_id, None)
         self.language_model.forget([("policy", dialogue_id) for dialogue_id in gone])
+
+    def cancel(self) -> None:
+        """Cut short the language model's calls, where it can."""
+        cancel(self.language_model)
 
     def identity(self) -> dict[str, Any]:
         """Model, sampling and system prompt."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from dialogue_gym.dialogue import Message
 from dialogue_gym.language_models.base import Completion, GenerationRequest, LanguageModel, Sampling
+from dialogue_gym.language_models.cancelling import cancel
 from dialogue_gym.rollout.base import PolicyReply, PolicyRequest
 
 
@@ -42,6 +43,10 @@ class TextPolicy:
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
         """Drop the model's caches of these dialogues."""
         self.language_model.forget([("policy", dialogue_id) for dialogue_id in dialogue_ids])
+
+    def cancel(self) -> None:
+        """Cut short the language model's calls, where it can."""
+        cancel(self.language_model)
 
     def identity(self) -> dict[str, Any]:
         """Model, sampling and system prompt."""

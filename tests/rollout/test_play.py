@@ -155,11 +155,27 @@ def test_rows_that_a_batch_does_not_need_are_never_asked(make_env: MakeEnv, spea
 def test_a_policy_is_told_what_is_over(make_env: MakeEnv, speaker: Any) -> None:
     policy = speaker(lambda _: "The answer is 5.")
     play(make_env(num_envs=4), policy, range(6), range(6))
-    assert (
-        policy.forgotten == sorted(policy.forgotten[:4]) + sorted(policy.forgotten[4:])
-        or len(policy.forgotten) == 6
-    )
-    assert sorted(policy.forgotten) == [0, 0, 1, 1, 2, 3]
+    assert len(policy.forgotten) == len(set(policy.forgotten)) == 6
+    assert set(policy.forgotten) == {request.dialogue_id for request in policy.requests}
+
+
+def test_a_policy_is_told_what_was_broken_off(make_env: MakeEnv, speaker: Any) -> None:
+    def interrupt(conversation: Any) -> str:
+        if len(conversation) > 2:
+            raise KeyboardInterrupt
+        return "ok"
+
+    policy = speaker(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        play(make_env(num_envs=4), policy, range(4), range(4))
+    assert set(policy.forgotten) == {request.dialogue_id for request in policy.requests}
+
+
+def test_groups_are_told_when_all_of_them_are_there(make_env: MakeEnv) -> None:
+    told: list[list[Trajectory]] = []
+    seeds = [1, 1, 1, 2, 2, 1, 3]
+    played = play(make_env(num_envs=2), RulePolicy("math"), seeds, range(7), on_group=told.append)
+    assert told == [played[:3], played[3:5], played[5:6], played[6:]]
 
 
 class TokenPolicy:
