@@ -38,6 +38,9 @@ class Registry(Generic[T]):
         what: the kind of part, for error messages.
         group: the group of entry points that other packages use; "" for none.
 
+    Attributes:
+        elsewhere: registries whose names people may give here, by what a part of theirs is.
+
     Example:
         >>> shapes = Registry[list[int]]("shape")
         >>> shapes.register("zeros", lambda n=2: [0] * n)
@@ -51,6 +54,7 @@ class Registry(Generic[T]):
 
     def __init__(self, what: str, group: str = "") -> None:
         self.what, self.group = what, group
+        self.elsewhere: Mapping[str, Registry[T]] = {}
         self._factories: dict[str, Callable[..., T]] = {}
 
     def register(self, name: str, factory: Callable[..., T]) -> None:
@@ -89,6 +93,10 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.what} {name!r}: {error}") from None
         return factory(**options, **context)
 
+    def _offer(self, name: str) -> str:
+        homes = [home for home, other in self.elsewhere.items() if name in other.names()]
+        return f"it is {homes[0]}" if homes else nearest(name, self.names())
+
     def _plugins(self) -> Iterable[EntryPoint]:
         return entry_points(group=self.group) if self.group else ()
 
@@ -96,7 +104,7 @@ class Registry(Generic[T]):
         """The factory that another package offers under this name."""
         offers = {_package(plugin): plugin for plugin in self._plugins() if plugin.name == name}
         if not offers:
-            raise ValueError(f"unknown {self.what} {name!r}: {nearest(name, self.names())}")
+            raise ValueError(f"unknown {self.what} {name!r}: {self._offer(name)}")
         if len(offers) > 1:
             packages = " and ".join(sorted(offers))
             raise ValueError(f"{self.what} {name!r} is offered by {packages}; uninstall one of them")

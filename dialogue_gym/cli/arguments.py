@@ -57,7 +57,11 @@ def explain(error: Exception, extra: str) -> str:
         'error: No module named \'torch\'; it comes with pip install "dialogue-gym[llm]"'
         >>> explain(ValueError("no such thing"), "llm")
         'error: no such thing'
+        >>> explain(FileNotFoundError(2, "No such file or directory", "log.jsonl"), "cli")
+        'error: log.jsonl: no such file or directory'
     """
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"error: {error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if isinstance(error, ImportError) and "pip install" not in line:
         line += f'; it comes with pip install "dialogue-gym[{extra}]"'

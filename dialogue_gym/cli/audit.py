@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from dialogue_gym.calibration.audit import audit
 from dialogue_gym.cli.arguments import json_object
+from dialogue_gym.files import write_whole
 from dialogue_gym.rollout.adversaries import AGENTS
 
 
@@ -90,8 +91,7 @@ def run(settings: AuditSettings) -> int:
         )
     print(result.table())
     if settings.out is not None:
-        settings.out.parent.mkdir(parents=True, exist_ok=True)
-        settings.out.write_text(json.dumps(result.to_dict(), indent=1) + "\n")
+        write_whole(settings.out, json.dumps(result.to_dict(), indent=1) + "\n")
         print(f"\nfigures: {settings.out}")
     return 0
 

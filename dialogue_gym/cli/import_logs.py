@@ -7,6 +7,7 @@ from typing import Literal
 
 from tyro.conf import Positional  # noqa: TID253 - opened only by those who ask for this command
 
+from dialogue_gym.files import write_whole
 from dialogue_gym.logs import import_dialogues, write_log
 from dialogue_gym.logs.lines import MAX_LINE
 
@@ -84,13 +85,11 @@ def run(settings: ImportSettings) -> int:
         max_line=settings.max_line,
     )
     if settings.report is not None:
-        settings.report.parent.mkdir(parents=True, exist_ok=True)
-        settings.report.write_text(json.dumps(imported.report.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_whole(settings.report, json.dumps(imported.report.to_dict(), indent=2) + "\n")
     print(imported.report.table())
     if not imported.records:
         print("no dialogue was kept, no log written")
         return 1
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
     write_log(settings.out, imported.records, overwrite=settings.overwrite)
     print(f"{settings.out}: {len(imported.records)} dialogues")
     return 0

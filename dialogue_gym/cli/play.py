@@ -15,6 +15,7 @@ from dialogue_gym.simulators.human import PersonLeft, at_terminal, read_line, sh
 from dialogue_gym.tasks.base import Kind
 
 _NOTICE_S = 4.0
+_COMMANDS = "/brief shows this again, /leave breaks off."
 
 
 @dataclass
@@ -72,11 +73,23 @@ class _AtTerminal:
     def act(self, request: PolicyRequest) -> PolicyReply:
         with self._turn(request.conversation):
             if len(request.conversation) == 1:
-                print(f"\n{AGENT_BRIEF[self._kind]} /leave breaks off.")
+                self._show_brief()
             show_message(request.conversation[-1])
-            while not (text := read_line("you> ")):
-                pass
+            while not (text := read_line("you> ")) or text.startswith("/"):
+                self._obey(text)
             return PolicyReply(text)
+
+    def _obey(self, command: str) -> None:
+        """What a person types as the agent that is no message; nothing of it reaches the user."""
+        if command == "/brief":
+            self._show_brief()
+        elif command.partition(" ")[0] == "/stop":
+            print(f"Only the user ends the dialogue. {_COMMANDS}")
+        elif command:
+            print(f"There is no command {command.partition(' ')[0]!r}. {_COMMANDS}")
+
+    def _show_brief(self) -> None:
+        print(f"\n{AGENT_BRIEF[self._kind]} {_COMMANDS}")
 
     def end(self, record: DialogueRecord) -> None:
         """Show what the person has not seen yet, and how it ended."""

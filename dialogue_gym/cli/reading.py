@@ -38,7 +38,7 @@ def read_dialogues(
         imported = import_dialogues(files, strict=strict, languages=languages)
     except ValueError as error:
         raise ValueError("; ".join([str(error), *_advice([str(error)])])) from None
-    if imported.report.dropped:
+    if imported.report.dropped or imported.report.empty:
         rows = [row for rows in imported.report.dropped.values() for row in rows]
         print(imported.report.table(), *_advice(rows), sep="\n", file=sys.stderr)
     return [record for record in imported.records if not only_people or by_people(record)]

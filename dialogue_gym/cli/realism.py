@@ -11,6 +11,7 @@ from dialogue_gym.calibration.realism import Realism, measure_realism
 from dialogue_gym.calibration.samples import fingerprint
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.cli.reading import read_dialogues
+from dialogue_gym.files import write_whole
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import load_policy, make_vector_env, play
 from dialogue_gym.simulators import CalibratedUser, UserSimulator, simulators
@@ -103,10 +104,9 @@ def run(settings: RealismSettings) -> int:
     if settings.policy is not None:
         free = _play(settings, records, simulator)
     realism = _measure(settings, records, simulator, free)
-    (settings.out / "realism.json").write_text(
-        json.dumps(realism.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    (settings.out / "realism.html").write_text(realism.to_html(), encoding="utf-8")
+    figures = json.dumps(realism.to_dict(), indent=2, ensure_ascii=False)
+    write_whole(settings.out / "realism.json", figures + "\n")
+    write_whole(settings.out / "realism.html", realism.to_html())
     print(realism.table())
     print(f"{settings.out / 'realism.html'}")
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from tyro.conf import Positional  # noqa: TID253 - opened only by those who ask for this command
 
 from dialogue_gym.cli.shown_logs import read_entries
+from dialogue_gym.files import write_whole
 from dialogue_gym.viewing import view_page
 
 
@@ -55,11 +56,21 @@ def run(settings: ViewSettings) -> int:
         raise ValueError(f"{out} is a log; --out FILE.html would be right")
     read = {name: read_entries(path, settings.filter) for name, path in _named(settings.logs).items()}
     page = view_page(" | ".join(read), read)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
+    write_whole(out, page)
     count = " and ".join(str(len(found)) for found in read.values())
-    print(f"{out}: {count} dialogues, {out.stat().st_size / 2**20:.1f} MiB; open it in a browser")
+    print(f"{out}: {count} dialogues, {size(len(page.encode()))}; open it in a browser")
     return 0
+
+
+def size(count: int) -> str:
+    """A number of bytes, as people read it.
+
+    Example:
+        >>> size(900), size(40_000), size(1_048_570), size(3_000_000)
+        ('1 KiB', '39 KiB', '1.0 MiB', '2.9 MiB')
+    """
+    kib = max(1, round(count / 1024))
+    return f"{kib} KiB" if kib < 1024 else f"{count / 2**20:.1f} MiB"
 
 
 def _named(logs: tuple[Path, ...]) -> dict[str, Path]:

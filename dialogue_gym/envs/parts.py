@@ -12,11 +12,11 @@ import dialogue_gym.tasks  # noqa: F401
 from dialogue_gym.registry import nearest
 from dialogue_gym.scoring.base import Scorer, scorers
 from dialogue_gym.simulators.base import UserSimulator, simulators
+from dialogue_gym.tasks.base import ENV_IDS as ENV_IDS  # the driver has it from here
 from dialogue_gym.tasks.base import Kind, TaskSource, check_split, task_sources
 
 DEFAULT_SCORERS: dict[Kind, str] = {"math": "answer", "document": "facts_and_bleu"}
 RENDER_MODES = ("ansi", "human")
-ENV_IDS: dict[Kind, str] = {"math": "MathChat-v0", "document": "DocEditChat-v0"}
 
 
 class EnvKeywords(TypedDict, total=False):

@@ -2,7 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+_OF_A_FOLDER = ("/", "./", "../", "~", ".\\", "..\\")
+
+
+def check_folder(path: str | Path, what: str) -> None:
+    """Refuse a path that can only be a folder, and is none; "owner/name" may be a name of the hub.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+
+    Example:
+        >>> check_folder("./no/such", "adapter")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: no adapter at './no/such': there is no such folder
+    """
+    text = str(path)
+    local = isinstance(path, Path) or text.startswith(_OF_A_FOLDER) or text.count("/") > 1
+    if local and not Path(path).is_dir():
+        raise FileNotFoundError(f"no {what} at {text!r}: there is no such folder")
 
 
 def check_positions(config: Any, limit: int) -> None:

@@ -13,7 +13,7 @@ import torch
 from dialogue_gym.language_models.base import Completion, FinishReason, GenerationRequest, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.key_value_store import KeyValueStore
-from dialogue_gym.language_models.modules import check_positions, evaluating, unwrapped
+from dialogue_gym.language_models.modules import check_folder, check_positions, evaluating, unwrapped
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.token_sampling import check_sampling, draw
 
@@ -117,13 +117,16 @@ class TransformersModel:
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        check_folder(path, "language model")
         try:
             codec = ChatCodec(AutoTokenizer.from_pretrained(str(path)))
             model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype, use_safetensors=True)
         except OSError as error:
             first = str(error).strip().splitlines()[0]
-            raise FileNotFoundError(f"no language model at {str(path)!r}: {first}") from error
+            where = "" if Path(path).is_dir() else "no such folder, nor a name of the hub that loads: "
+            raise FileNotFoundError(f"no language model at {str(path)!r}: {where}{first}") from error
         if adapter is not None:
+            check_folder(adapter, "adapter")
             from peft import PeftModel
 
             with quiet():  # PEFT asks transformers for what is deprecated

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dialogue_gym.files import replacing
 from dialogue_gym.logs.formats import READERS, form_of, read_row
 from dialogue_gym.logs.languages import strangers
 from dialogue_gym.logs.lines import MAX_LINE
@@ -30,6 +30,7 @@ class Report:
         folded: rows that are parts of a dialogue that is kept from another row, by what they are.
         dropped: "FILE:LINE: what is wrong" of each row that is left out, by reason.
         language: the users' language, "" when it is not known.
+        empty: files without a row.
     """
 
     read: int = 0
@@ -37,12 +38,14 @@ class Report:
     folded: Counter[str] = field(default_factory=Counter)
     dropped: dict[str, list[str]] = field(default_factory=dict)
     language: str = ""
+    empty: list[str] = field(default_factory=list)
 
     def table(self) -> str:
         """The account for a terminal, with the first rows of each reason."""
         lines = [f"{self.read:>8}  rows read", f"{self.kept.total():>8}  dialogues kept"]
         lines += [f"{count:>8}    from {form}" for form, count in sorted(self.kept.items())]
         lines += [f"{count:>8}  rows folded in: {what}" for what, count in sorted(self.folded.items())]
+        lines += [f"{'':>8}  {path}: it is empty" for path in self.empty]
         lines.append(f"{sum(map(len, self.dropped.values())):>8}  rows dropped")
         for reason, rows in sorted(self.dropped.items()):
             lines.append(f"{len(rows):>8}    {reason}")
@@ -59,6 +62,7 @@ class Report:
             "folded": dict(self.folded),
             "dropped": {reason: list(rows) for reason, rows in self.dropped.items()},
             "language": self.language,
+            "empty": list(self.empty),
         }
 
 
@@ -123,7 +127,7 @@ def import_dialogues(
 
 
 def write_log(path: str | Path, records: Sequence[DialogueRecord], *, overwrite: bool = False) -> None:
-    """Write a whole log or none: to a file beside it, which then takes its place.
+    """Write a whole log or none: to a file beside it, which then takes its place. Its folder is made.
 
     Raises:
         FileExistsError: the log exists and ``overwrite`` is off.
@@ -131,12 +135,8 @@ def write_log(path: str | Path, records: Sequence[DialogueRecord], *, overwrite:
     path = Path(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as beside:
         append(beside, records, fsync=True)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class _Importer:
@@ -152,6 +152,7 @@ class _Importer:
         """Take in one file."""
         ids: dict[str, str] = {}
         groups: dict[str, list[tuple[Row, Read]]] = {}
+        before = self.report.read
         for row in read_rows(path, self.max_line):
             self.report.read += 1
             try:
@@ -162,6 +163,8 @@ class _Importer:
                     self._keep(form, row, read, ids)
             except BadRow as problem:
                 self._drop(row, problem)
+        if self.report.read == before:
+            self.report.empty.append(str(path))
         for row, read in self._best_of(groups):
             try:
                 self._keep("collabllm", row, read, ids)

@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from dialogue_gym.dialogue import Conversation
 from dialogue_gym.registry import Registry
-from dialogue_gym.tasks.base import Kind, Task
+from dialogue_gym.tasks.base import Kind, Task, registries
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,4 @@ class Scorer(Protocol):
         ...
 
 
-scorers: dict[Kind, Registry[Scorer]] = {
-    "math": Registry("math scorer"),
-    "document": Registry("document scorer"),
-}
+scorers: dict[Kind, Registry[Scorer]] = registries("scorer")

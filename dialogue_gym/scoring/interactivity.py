@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dialogue_gym.dialogue import Conversation
+from dialogue_gym.language_models.modules import check_folder
 from dialogue_gym.scoring.cost import assistant_texts
 from dialogue_gym.scoring.judge import Rater, as_text, number_in
 from dialogue_gym.scoring.judge_prompts import INTERACTIVITY
@@ -76,6 +77,7 @@ def _transformers(path: str) -> Callable[[str], int]:
             'counting tokens of a tokenizer needs transformers: pip install "dialogue-gym[llm]"'
         ) from None
     try:
+        check_folder(path, "tokenizer")
         tokenizer: Any = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"tokenizer:{path}: {str(error).strip().splitlines()[0]}") from None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dialogue_gym.files import write_whole
 from dialogue_gym.language_models import LanguageModel, load_language_model
 
 FORMAT_VERSION = 1
@@ -42,7 +43,7 @@ def check_free(folder: Path) -> None:
 
 def _has_other_files(folder: Path) -> bool:
     """More than what a run that was killed while it claimed the folder leaves."""
-    begun = {WORK, f"{WORK}/{Path(_RUN).with_suffix('.partial')}"}
+    begun = {WORK, f"{WORK}/{_RUN}.partial"}
     return any(path.relative_to(folder).as_posix() not in begun for path in folder.rglob("*"))
 
 
@@ -62,10 +63,7 @@ def claim(folder: Path, run: Mapping[str, Any]) -> Path:
         raise ValueError(
             f"{folder / WORK}: holds an unfinished run of other data or settings; go on with it or remove it"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, text)
     return path.parent
 
 
@@ -85,16 +83,14 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         **content,
         "files": {name: file_hash(path) for name, path in sorted(_files(folder).items())},
     }
-    temporary = folder / f".{MANIFEST}"
-    temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return manifest
 
 
 def _files(folder: Path) -> dict[str, Path]:
     """The files that a manifest speaks of, by their names in the folder."""
     found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    own = (MANIFEST, f".{MANIFEST}")
+    own = (MANIFEST, f"{MANIFEST}.partial")
     return {n: p for n, p in found.items() if n not in own and not n.startswith(f"{WORK}/")}
 
 

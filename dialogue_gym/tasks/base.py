@@ -115,10 +115,20 @@ class TaskSource(Protocol):
         ...
 
 
-task_sources: dict[Kind, Registry[TaskSource]] = {
-    "math": Registry("math task source"),
-    "document": Registry("document task source"),
-}
+ENV_IDS: dict[Kind, str] = {"math": "MathChat-v0", "document": "DocEditChat-v0"}
+
+
+def registries(what: str) -> dict[Kind, Registry[Any]]:
+    """A registry for each kind of task; an unknown name that is the other's is said to be."""
+    made: dict[Kind, Registry[Any]] = {kind: Registry(f"{kind} {what}") for kind in ENV_IDS}
+    for kind, registry in made.items():
+        registry.elsewhere = {
+            f"a {other} {what}, for {ENV_IDS[other]}": made[other] for other in made if other != kind
+        }
+    return made
+
+
+task_sources: dict[Kind, Registry[TaskSource]] = registries("task source")
 
 
 def check_split(split: str, available: Sequence[str] = SPLITS) -> None:

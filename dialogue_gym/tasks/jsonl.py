@@ -22,7 +22,10 @@ from dialogue_gym.tasks.base import (
     task_from_dict,
     task_sources,
 )
+from dialogue_gym.tasks.rows import check_file
 from dialogue_gym.tasks.word_problems import brief_of_question, canonical_form
+
+_COLUMNS = "; for fields of your own, columns= says what they are for"
 
 
 def split_of(form: str) -> str:
@@ -65,6 +68,7 @@ class JsonLinesTasks:
             raise ValueError(f"unknown kind of task {kind!r}: {nearest(kind, task_sources)}")
         self.kind: Kind = kind
         self._path = str(path)
+        check_file(Path(path))
         data = Path(path).read_bytes()
         self._digest = sha256(data).hexdigest()
         numbered = list(_read(self._path, data, kind))
@@ -153,10 +157,11 @@ def _check_fields(
     """Raise ValueError unless ``row`` has all required fields, filled, no unknown ones, and only texts."""
     for name in required:
         if name not in row:
-            raise ValueError(f"field '{at}{name}' is missing; it should be a text")
+            raise ValueError(f"field '{at}{name}' is missing; it should be a text{'' if at else _COLUMNS}")
     for name, value in row.items():
         if name not in (*required, *optional):
-            raise ValueError(f"field '{at}{name}' is unknown: {nearest(name, (*required, *optional))}")
+            offer = nearest(name, (*required, *optional))
+            raise ValueError(f"field '{at}{name}' is unknown: {offer}{'' if at else _COLUMNS}")
         if not isinstance(value, str):
             raise ValueError(f"field '{at}{name}' is {value!r:.40}; it should be a text")
         if name in required and not value.strip():

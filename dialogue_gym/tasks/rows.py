@@ -107,6 +107,7 @@ def read_tables(path: str | Path, config: str | None = None, revision: str | Non
 def _read_file(path: Path) -> Table:
     if path.suffix not in _SUFFIXES:
         raise ValueError(f"{path}: no data file that is known; it should end in {', '.join(_SUFFIXES)}")
+    check_file(path)
     if path.suffix == ".parquet":
         return ListTable(_read_parquet(path))
     try:
@@ -125,6 +126,14 @@ def _read_file(path: Path) -> Table:
         if not isinstance(row, dict):
             raise ValueError(f"{path}:{number}: a JSON {type(row).__name__}; a row should be an object")
     return ListTable([row for _, row in numbered])
+
+
+def check_file(path: Path) -> None:
+    """Raise OSError, one line, where there is no such file."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: a folder; path= should name a file")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
 
 
 def _parse(text: str, where: str) -> Any:

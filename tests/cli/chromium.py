@@ -7,12 +7,13 @@ import os
 import select
 import shlex
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.processes import started
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _FLAGS = (
@@ -152,19 +153,17 @@ def chromium(folder: Path) -> Iterator[Browser]:
     assert PROGRAM is not None
     (command_end, commands), (answers, answer_end) = _pipe(), _pipe()
     line = shlex.join([PROGRAM, *_FLAGS.split(), f"--user-data-dir={folder}", "about:blank"])
-    process = subprocess.Popen(
-        ["bash", "-c", f"exec {line} 3<&{command_end} 4>&{answer_end} 2>/dev/null"],
-        pass_fds=(command_end, answer_end),
-    )
-    os.close(command_end)
-    os.close(answer_end)
-    try:
-        yield Browser(commands, answers)
-    finally:
-        process.terminate()
-        process.wait(20)
-        os.close(commands)
-        os.close(answers)
+    shell = ["bash", "-c", f"exec {line} 3<&{command_end} 4>&{answer_end} 2>/dev/null"]
+    with started(shell, pass_fds=(command_end, answer_end)) as process:
+        os.close(command_end)
+        os.close(answer_end)
+        try:
+            yield Browser(commands, answers)
+        finally:
+            process.terminate()
+            process.wait(20)
+            os.close(commands)
+            os.close(answers)
 
 
 def _pipe() -> tuple[int, int]:

@@ -11,6 +11,7 @@ import pytest
 
 from dialogue_gym.logs import DialogueRecord, append, read_log, write_log
 from dialogue_gym.simulators import ScriptedUser, UserReply, UserRequest, simulators
+from tests.processes import started
 
 Command = Callable[..., Any]
 RULE = ("collect", "--policy", "rule")
@@ -128,15 +129,14 @@ def test_a_kill_in_the_middle_costs_no_dialogue(
 ) -> None:
     killed, whole = tmp_path / "deep" / "killed.jsonl", tmp_path / "whole.jsonl"
     settings = ["collect", "--policy", policy, "--batch", "2", "--max-turns", "2"]
-    process = subprocess.Popen(
-        [*python, *settings, "--dialogues", "100000", "--out", str(killed)], stderr=subprocess.PIPE
-    )
-    started = time.monotonic()
-    while not killed.exists() or killed.read_bytes().count(b"\n") < 5:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        assert time.monotonic() - started < 100
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    endless = [*python, *settings, "--dialogues", "100000", "--out", str(killed)]
+    with started(endless, stderr=subprocess.PIPE) as process:
+        until = time.monotonic() + 100
+        while not killed.exists() or killed.read_bytes().count(b"\n") < 5:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < until
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
     lines = killed.read_bytes().splitlines(keepends=True)
     killed.write_bytes(b"".join(lines[:5]) + lines[4][:50])  # as if the kill had struck while it wrote
     for path in (killed, whole):

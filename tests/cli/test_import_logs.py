@@ -49,3 +49,13 @@ def test_writes_nothing_where_nothing_is_kept(tmp_path: Path, capsys: pytest.Cap
     assert "--env" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no files"):
         import_logs.run(import_logs.ImportSettings((), out))
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty, rows, out = tmp_path / "empty.jsonl", tmp_path / "rows.jsonl", tmp_path / "log.jsonl"
+    empty.touch()
+    rows.write_text(json.dumps(ROW) + "\n")
+    assert main(["import", str(empty), "--out", str(out)]) == 1
+    assert f"{empty}: it is empty" in capsys.readouterr().out
+    assert main(["import", str(empty), str(rows), "--env", "MathChat-v0", "--out", str(out)]) == 0
+    assert f"{empty}: it is empty" in capsys.readouterr().out

@@ -13,6 +13,7 @@ import pytest
 import dialogue_gym
 from dialogue_gym import cli
 from dialogue_gym.cli.arguments import explain
+from tests.processes import started
 
 
 def test_alone_it_lists_its_commands(command: Callable[..., Any]) -> None:
@@ -68,6 +69,8 @@ def test_a_missing_package_comes_with_the_command_that_brings_it() -> None:
     named = 'needs torch: pip install "dialogue-gym[llm]"'
     assert explain(ImportError(named), "cli") == f"error: {named}"
     assert explain(OSError("first\nsecond"), "cli") == "error: first"
+    missing = FileNotFoundError(2, "No such file or directory", "log.jsonl")
+    assert explain(missing, "cli") == "error: log.jsonl: no such file or directory"
 
 
 def test_the_list_and_bad_settings_need_no_torch() -> None:
@@ -90,11 +93,10 @@ def test_threads_are_set_before_torch_can_be_imported() -> None:
 
 def test_an_interrupt_ends_in_one_line(python: list[str], tmp_path: Path) -> None:
     arguments = ["collect", "--policy", "rule", "--dialogues", "100000", "--out", str(tmp_path / "log.jsonl")]
-    process = subprocess.Popen(
-        [*python, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not (tmp_path / "log.jsonl").exists():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    pipe = subprocess.PIPE
+    with started([*python, *arguments], stdout=pipe, stderr=pipe, text=True) as process:
+        while not (tmp_path / "log.jsonl").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (130, "", "\nstopped\n")

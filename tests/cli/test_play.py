@@ -1,6 +1,5 @@
 """A person at the terminal, in either seat; what is kept of it, and what is not."""
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from dialogue_gym.logs import DialogueRecord, read_log
 from dialogue_gym.rollout.rules import RulePolicy
 from dialogue_gym.simulators.user_turns import by_people, user_turns
+from tests.processes import run
 
 Play = Callable[..., Any]
 
@@ -165,6 +165,15 @@ def test_a_person_as_the_agent(play: Play, log: Path) -> None:
         assert message["content"] in done.out
 
 
+def test_a_command_of_the_agent_reaches_no_user(play: Play, log: Path) -> None:
+    typed: list[Any] = ["y", "/stop thanks", "/brief", "/sotp", "", "Which numbers are missing?", "/leave"]
+    done = play(typed, "--as", "agent", "--out", log)
+    assert only(log).messages[1]["content"] == "Which numbers are missing?"
+    assert "Only the user ends the dialogue. /brief" in done.out
+    assert "There is no command '/sotp'" in done.out
+    assert done.out.count("You are the agent") == 2
+
+
 def test_the_last_message_before_the_turn_limit_is_shown(play: Play, log: Path) -> None:
     done = play(["y", "help", ""], "--policy", "rule", "--max-turns", "1", "--out", log)
     record = only(log)
@@ -238,8 +247,6 @@ def test_a_log_that_breaks_meanwhile_loses_nothing(
 
 def test_at_the_end_of_the_input_of_a_process(python: list[str], log: Path) -> None:
     arguments = ["play", "--policy", "rule", "--out", str(log)]
-    done = subprocess.run(
-        [*python, *arguments], input="y\nhelp me\n", capture_output=True, text=True, check=True
-    )
+    done = run([*python, *arguments], input="y\nhelp me\n", text=True)
     assert done.stderr == ""
     assert only(log).end_reason == "aborted"

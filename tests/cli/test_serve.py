@@ -21,6 +21,7 @@ from dialogue_gym.rollout import PolicyReply
 from dialogue_gym.rollout.rules import RulePolicy
 from dialogue_gym.simulators.user_turns import by_people
 from tests.cli.serving import Served, serving, soon
+from tests.processes import started
 
 
 @pytest.fixture
@@ -344,14 +345,15 @@ def test_a_signal_ends_the_command_and_keeps_what_was_said(
     python: list[str], log: Path, stop: signal.Signals
 ) -> None:
     arguments = [*python, "serve", "--policy", "rule", "--out", str(log), "--port", "0"]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    url = line.partition(" at ")[2].partition(";")[0]
-    served = Served(url, None, None, log)  # type: ignore[arg-type]
-    served.begin().until("your_turn").say("hello").until("your_turn")
-    process.send_signal(stop)
-    out, err = process.communicate(timeout=120)
+    pipe = subprocess.PIPE
+    with started(arguments, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        url = line.partition(" at ")[2].partition(";")[0]
+        served = Served(url, None, None, log)  # type: ignore[arg-type]
+        served.begin().until("your_turn").say("hello").until("your_turn")
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "\nstopped\n", "")
     assert kept(log, 1)[0].extra["failure"] == "the server was stopped"
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import started
+
 DATA = Path(os.environ.get("DIALOGUE_GYM_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
@@ -101,15 +103,13 @@ def test_stats_in_tables_and_json(command: Callable[..., Any], log: Path) -> Non
 
 
 def test_a_reader_that_closes_early_is_no_error(python: list[str], log: Path) -> None:
-    process = subprocess.Popen(
-        [*python, "show", str(log), "--n", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    with process.stderr:
+    command, pipe = [*python, "show", str(log), "--n", "0"], subprocess.PIPE
+    with started(command, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.wait(timeout=30) == 141
+        assert process.wait(timeout=120) == 141
 
 
 @pytest.mark.parametrize(

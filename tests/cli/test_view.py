@@ -1,5 +1,6 @@
 """``dialogue-gym view``: where the page goes, and one line for what cannot be."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def test_the_page_lies_beside_the_log(command: Callable[..., Any], logs: tuple[P
     done = command("view", logs[0])
     page = logs[0].with_suffix(".html")
     assert done.status == 0
-    assert done.out.startswith(f"{page}: 4 dialogues, ")
+    assert re.fullmatch(rf"{page}: 4 dialogues, [1-9]\d* KiB; open it in a browser\n", done.out)
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

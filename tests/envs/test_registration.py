@@ -101,6 +101,8 @@ def test_our_vector_env_is_the_synchronous_one_of_gymnasium(env_id):
         ({"simulator": "calibrated"}, "'calibrated' needs a language_model: the folder that `dialogue-gym"),
         ({"simulator": {"name": "prompted", "language_model": "x"}, "language_model": "y"}, "given twice"),
         ({"simulator": 3}, "must be a UserSimulator"),
+        ({"tasks": "pieces"}, "source 'pieces': it is a document task source, for DocEditChat-v0"),
+        ({"scorer": "char_bleu"}, "scorer 'char_bleu': it is a document scorer, for DocEditChat-v0"),
         ({"tasks": "procedual"}, "did you mean 'procedural'"),
         ({"tasks": STUBS[1].tasks()}, "of kind 'math', got kind 'document'"),
         ({"tasks": 3}, "must be a TaskSource"),

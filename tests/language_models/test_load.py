@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from dialogue_gym.language_models import load_language_model
+from dialogue_gym.language_models.tiny_model import tiny_model_path
+
+TINY = {"name": "transformers", "path": str(tiny_model_path())}
 
 
 class Parrot:
@@ -37,7 +40,10 @@ def test_a_name_with_an_argument_is_a_path(tmp_path: Path, tokenizer: Any, llama
         ("transfomers:x", ValueError, "did you mean 'transformers'"),
         ("transformers", ValueError, "transformers:PATH"),
         ("transformers:", ValueError, "transformers:PATH"),
-        ("transformers:/no/such/folder", FileNotFoundError, "/no/such/folder"),
+        ("transformers:/no/such/folder", FileNotFoundError, "at '/no/such/folder': there is no such folder$"),
+        ("transformers:./no", FileNotFoundError, "at './no': there is no such folder$"),
+        ("transformers:no/such", FileNotFoundError, "no such folder, nor a name of the hub that loads: "),
+        ({**TINY, "adapter": "/no"}, FileNotFoundError, "no adapter at '/no'"),
         ({"name": "transformers", "pth": "x"}, ValueError, "did you mean 'path'"),
     ],
 )

@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.logs import DialogueRecord, PolicyRecord, append, policy_view, read_log, repair_log
+from tests.processes import started
 
 SECRET = "zq7-canary-91"
 
@@ -293,8 +293,9 @@ for i in range(40):
 
 def test_processes_can_share_a_log(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    processes = [subprocess.Popen([sys.executable, "-c", APPEND_MANY, path, str(who)]) for who in range(2)]
-    assert [process.wait() for process in processes] == [0, 0]
+    commands = [[sys.executable, "-c", APPEND_MANY, path, str(who)] for who in range(2)]
+    with started(commands[0]) as one, started(commands[1]) as other:
+        assert [process.wait(timeout=120) for process in (one, other)] == [0, 0]
     read = [(r.task_seed, r.reply_seed) for r in read_log(path)]
     assert sorted(read) == [(who, i) for who in range(2) for i in range(40)]
 

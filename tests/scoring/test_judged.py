@@ -221,7 +221,7 @@ def test_identity_is_json_and_copies_share_the_model() -> None:
         ({"weights": {"collabllm_interactivity": 1}}, "no metric 'collabllm_interactivity'"),
         ({"weights": {"accuracy": "1"}}, "'accuracy' must be a number, got '1'"),
         ({"tokens": "gpt"}, "tokens must be one of 'cl100k', 'estimate' or 'tokenizer:PATH', got 'gpt'"),
-        ({"tokens": "tokenizer:/no/such/folder"}, "tokenizer:/no/such/folder: "),
+        ({"tokens": "tokenizer:/no/such/folder"}, "no tokenizer at '/no/such/folder': there is no such"),
         ({"base": "anser"}, "unknown math scorer 'anser': did you mean 'answer'?"),
     ],
 )  # fmt: skip

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import dialogue_gym
 from dialogue_gym.simulators import ScriptedUser, simulators
 from dialogue_gym.testing import check_user_simulator
+from tests.processes import run
 
 EXAMPLE = Path(__file__).parents[1] / "example_user"
 SCRIPT = """
@@ -40,18 +40,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = folder / "target"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     command += ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target), str(source)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    run(command)
     return target
 
 
 def test_an_installed_package_brings_a_user_by_name(installed: Path) -> None:
     repository = Path(dialogue_gym.__file__).parents[1]
     path = os.pathsep.join([str(installed), str(repository)])
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = run([sys.executable, "-c", SCRIPT], env={**os.environ, "PYTHONPATH": path}, text=True)
     identity, last, error = json.loads(done.stdout)
     assert identity == {"name": "forgetful", "forgets": 0.3}
     assert last == "that is all I know"

@@ -232,7 +232,12 @@ def test_simple_math(tmp_path: Path) -> None:
         ("math", "[1]", "a JSON list; a line should hold an object"),
         ("math", "{oops", "not JSON .* column 2"),
         ("math", "[" * 200_000, "nested too deep"),
-        ("math", {}, "field 'goal' is missing"),
+        ("math", {}, r"field 'goal' is missing; .*; for fields of your own, columns= says what"),
+        (
+            "math",
+            {**ROW, "difficulty": "easy"},
+            "'difficulty' is unknown: .*; .* columns= says what",
+        ),
         ("document", ROW, "field 'question' belongs to math"),
         (
             "document",

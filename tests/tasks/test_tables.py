@@ -307,8 +307,9 @@ def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> N
 
 
 def test_sets_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        build("gsm8k", tmp_path / "absent.jsonl")
+    for name in ("absent.jsonl", "absent.json", "absent.parquet"):
+        with pytest.raises(FileNotFoundError, match=rf"^{tmp_path}/{name}: there is no such file$"):
+            build("gsm8k", tmp_path / name)
     with pytest.raises(ValueError, match="there is no such file or folder; a set on the hub"):
         build("gsm8k", tmp_path / "absent")
     with pytest.raises(ValueError, match=r"openai/gsm8k: this set on the hub cannot be loaded \(") as caught:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from dialogue_gym.viewing import entries, view_page
 from dialogue_gym.viewing.page import as_script_json
+from tests.processes import run
 
 HOSTILE = (
     "</script><script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
@@ -116,12 +116,10 @@ def dom(tmp_path: Path, page: str, address: str = "") -> str:
     """The document after the page's script has run."""
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run".split()
-    done = subprocess.run(
-        [str(CHROMIUM), *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-         f"file://{tmp_path}/page.html{address}"],
-        capture_output=True, text=True, timeout=120, check=True, env={**os.environ, "HOME": str(tmp_path)},
-    )  # fmt: skip
-    return done.stdout
+    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    command = [str(CHROMIUM), *flags, f"file://{tmp_path}/page.html{address}"]
+    document: str = run(command, timeout=120, text=True, env={**os.environ, "HOME": str(tmp_path)}).stdout
+    return document
 
 
 def part(document: str, tag: str) -> str:
