@@ -13,7 +13,15 @@ from dialogue_gym.cli.reading import mend_log
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.logs import DialogueRecord, append, read_log, write_log
-from dialogue_gym.rollout import Policy, Trajectory, load_policy, make_vector_env, play, summarise
+from dialogue_gym.rollout import (
+    Policy,
+    Trajectory,
+    load_policy,
+    make_vector_env,
+    play,
+    suited_concurrency,
+    summarise,
+)
 from dialogue_gym.seeding import NoiseKey
 
 Seeds = tuple[int, int]
@@ -67,6 +75,10 @@ class CollectSettings:
     """Turn limit: messages of the agent."""
     batch: int = 32
     """Dialogues at once; a kill loses at most these."""
+    concurrency: int | None = None
+    """Dialogues at once, each going on as soon as its own answer is there; 0 lets --batch of them take their
+    turns together. By default --batch dialogues go on each by itself where all language models are servers
+    (http://...), and together else: a model in this process is fastest in batches."""
     ask_rate: float | None = None
     """Only --policy rule: probability of asking, rather than guessing, while a fact is missing (1.0)."""
     temperature: float | None = None
@@ -83,6 +95,8 @@ class CollectSettings:
         for name, least in (("dialogues", 1), ("batch", 1), ("per_task", 1), ("max_turns", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.concurrency is not None and self.concurrency < 0:
+            raise ValueError(f"concurrency must be at least 0, got {self.concurrency}")
         json_object(self.simulator_options, "simulator_options")
         given = json_object(self.env_options, "env_options")
         for name in ("split", "max_turns", "simulator", "language_model"):
@@ -219,7 +233,7 @@ def _play(
     wanted: list[Seeds],
     missing: list[int],
 ) -> None:
-    """Play the missing dialogues; each is in the log once its batch is over."""
+    """Play the missing dialogues; each is in the log once it is over, or, in lockstep, its batch."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     common = {name: value for name, value in conditions.items() if name not in ("simulator", "policy")}
@@ -238,4 +252,14 @@ def _play(
             bar.update()
 
         task_seeds, reply_seeds = ([wanted[i][side] for i in missing] for side in (0, 1))
-        play(env, policy, task_seeds, reply_seeds, policy_seed=settings.seed, on_dialogue=keep)
+        suited = suited_concurrency(env, policy)
+        play(
+            env,
+            policy,
+            task_seeds,
+            reply_seeds,
+            policy_seed=settings.seed,
+            # 0 stands for lockstep, which play calls None
+            concurrency=suited if settings.concurrency is None else settings.concurrency or None,
+            on_dialogue=keep,
+        )

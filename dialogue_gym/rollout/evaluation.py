@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout.base import Policy, Trajectory
+from dialogue_gym.rollout.concurrency import suited_concurrency
 from dialogue_gym.rollout.play import play
 from dialogue_gym.scoring import extract_answer, extract_draft
 from dialogue_gym.seeding import NoiseKey
@@ -202,6 +203,7 @@ def evaluate(
     n: int = 200,
     *,
     seed: int = 0,
+    concurrency: int | Literal["suited"] | None = "suited",
     on_dialogue: Callable[[Trajectory], None] | None = None,
 ) -> Evaluation:
     """Play ``n`` dialogues of the environment's split and sum them up.
@@ -214,6 +216,8 @@ def evaluate(
         policy: the agent.
         n: number of dialogues, at least 1.
         seed: names the set of dialogues.
+        concurrency: dialogues that run at once, each apart, or None for lockstep batches: see ``play``.
+            "suited" does as ``suited_concurrency`` says: apart where all language models are servers.
         on_dialogue: called with each finished trajectory, for logs and progress.
 
     Raises:
@@ -224,7 +228,15 @@ def evaluate(
     key = NoiseKey((seed, "evaluation"))
     task_seeds = [key.child("task", i).seed() for i in range(n)]
     reply_seeds = [key.child("reply", i).seed() for i in range(n)]
-    trajectories = play(env, policy, task_seeds, reply_seeds, policy_seed=seed, on_dialogue=on_dialogue)
+    trajectories = play(
+        env,
+        policy,
+        task_seeds,
+        reply_seeds,
+        policy_seed=seed,
+        concurrency=suited_concurrency(env, policy) if concurrency == "suited" else concurrency,
+        on_dialogue=on_dialogue,
+    )
     return summarise([trajectory.record for trajectory in trajectories])
 
 

@@ -262,3 +262,15 @@ def test_rows_without_a_seed_differ():
     assert len({obs[0]["content"] for obs in observations}) == 3
     again = STUBS[0].vector(3)
     assert again.reset(seed=env.np_random_seed)[0] == observations
+
+
+def test_siblings_share_their_parts_and_no_dialogue():
+    env = vector(3, [9])
+    observations, _ = env.reset(seed=1)
+    other = env.sibling(2)
+    assert other.num_envs == len(other.reset(seed=7)[0]) == 2
+    other.step(["yes"] * 2)
+    assert env._observations() == observations
+    assert (other.simulator, other.spec, other.kind) == (env.simulator, env.spec, env.kind)
+    env.simulator = StubUser()
+    assert other.simulator is env.simulator

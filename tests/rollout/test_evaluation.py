@@ -16,10 +16,12 @@ from dialogue_gym.rollout import (
     asked_for_held,
     compare,
     evaluate,
+    load_policy,
     show,
     summarise,
 )
 from dialogue_gym.rollout.evaluation import estimate
+from tests.fake_server import FakeServer
 
 MakeEnv = Callable[..., DialogueVectorEnv]
 
@@ -241,3 +243,13 @@ def test_a_transcript_wraps_and_no_text_drives_the_terminal_or_forges_a_turn() -
     unscored = replace(record([], [{}]), reward=None, end_reason=None)
     assert show(unscored).endswith("(not over, unscored)")
     assert show(policy_view(unscored)) == show(unscored)
+
+
+def test_servers_are_evaluated_each_dialogue_apart_and_come_out_the_same(make_env: MakeEnv) -> None:
+    with FakeServer(latency_s=0.02) as server:
+        policy = load_policy(server.spec, "math")
+        apart = evaluate(make_env(num_envs=4), policy, 9)
+        most = server.most_at_once
+        assert apart == evaluate(make_env(num_envs=4), policy, 9, concurrency=None)
+        assert apart == evaluate(make_env(num_envs=4), policy, 9, concurrency=9)
+    assert 1 < most <= 4 < server.most_at_once
