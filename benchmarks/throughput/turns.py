@@ -1,0 +1,90 @@
+"""What a turn costs late in a dialogue, with the cache that is kept across turns and without."""
+
+import statistics
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.throughput.measuring import (
+    Clock,
+    Findings,
+    Series,
+    Target,
+    clock,
+    clock_name,
+    progress,
+    ratios,
+)
+from benchmarks.throughput.models import load
+from benchmarks.throughput.settings import Settings
+from dialogue_gym.language_models import GenerationRequest, Sampling
+from dialogue_gym.language_models.transformers_engine import TransformersModel
+from dialogue_gym.seeding import NoiseKey
+
+USER_TEXT = "I have 3 bags of marbles, and then?"
+REPLY_TOKENS = 16
+
+
+def measure(settings: Settings) -> Findings:
+    """The same dialogues with and without a cache, every message of the same length."""
+    now, findings = clock(settings.device), Findings()
+    for name in settings.models:
+        engine = load(name, settings.device)
+        _never_ends(engine)
+        for batch in settings.turn_batches:
+            runs: dict[bool, list[list[float]]] = {True: [], False: []}
+            for done in range(settings.rounds + 1):
+                for cached, samples in runs.items():
+                    progress(f"turns: {name}, batch {batch}, round {done} of {settings.rounds}")
+                    costs = list(_turn_costs(engine, batch, settings.horizon, cached, now))
+                    if done:
+                        samples.append(costs)
+            progress("")
+            _add(findings, f"{name}, batch {batch}", runs, clock_name(settings.device), settings.horizon)
+    return findings
+
+
+def _never_ends(engine: TransformersModel) -> None:
+    """Random weights, so that (nearly) every message has the full length; cost does not depend on them."""
+    torch.manual_seed(1)
+    engine.model.apply(engine.model._init_weights)
+
+
+def _turn_costs(
+    engine: TransformersModel, batch: int, horizon: int, cached: bool, now: Clock
+) -> Iterator[float]:
+    """Seconds of each turn's generation, for the whole batch."""
+    engine.weights_changed()
+    user = engine.codec.encode([{"role": "user", "content": USER_TEXT}])
+    further = engine.codec.extend([{"role": "user", "content": USER_TEXT}])
+    contexts = [list(user) for _ in range(batch)]
+    for turn in range(horizon):
+        requests = [
+            GenerationRequest(row, (), NoiseKey((row, turn)), context) for row, context in enumerate(contexts)
+        ]
+        if not cached:
+            engine.weights_changed()
+        begin = now()
+        completions = engine.generate(requests, Sampling(REPLY_TOKENS, 1.0))
+        yield now() - begin
+        contexts = [
+            [*context, *completion.token_ids, engine.codec.end_of_turn_id, *further]
+            for context, completion in zip(contexts, completions, strict=True)
+        ]
+    engine.forget(range(batch))
+
+
+def _add(findings: Findings, name: str, runs: dict[bool, list[list[float]]], unit: str, horizon: int) -> None:
+    turns = [float(turn + 1) for turn in range(horizon)]
+    for cached, rounds in runs.items():
+        label = f"{name}, {'cache kept' if cached else 'no cache'}"
+        samples = [[1000 * costs[turn] for costs in rounds] for turn in range(horizon)]
+        findings.series.append(Series(f"{unit.replace(' s', ' ms')} a turn", label, "turn", turns, samples))
+    if horizon >= 20:
+        late = ratios(_near(runs[True], 19), _near(runs[True], 1))
+        findings.targets.append(Target(f"cost of turn 20 over turn 2, {name}", late, 1.3, "most"))
+
+
+def _near(rounds: list[list[float]], turn: int) -> list[float]:
+    """Each round's median over a turn and its neighbours, since a single turn is noisy."""
+    return [statistics.median(costs[turn - 1 : turn + 2]) for costs in rounds]
