@@ -16,7 +16,7 @@ EXTRAS = (
     "trl",
     "datasets",
     "stable_baselines3",
-    "openai",
+    "httpx2",
     "vllm",
     "matplotlib",
     "rich",

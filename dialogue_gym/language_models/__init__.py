@@ -5,23 +5,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from dialogue_gym.language_models.base import (
+    AdapterModel,
     Completion,
     FinishReason,
     GenerationRequest,
     LanguageModel,
+    LanguageModelError,
     Sampling,
     language_models,
 )
 from dialogue_gym.language_models.http_model import HttpModel
 
 __all__ = [
+    "AdapterModel",
     "Completion",
     "FinishReason",
     "GenerationRequest",
     "HttpModel",
     "LanguageModel",
+    "LanguageModelError",
     "Sampling",
     "language_models",
+    "load_adapter_model",
     "load_language_model",
     "named_language_model",
 ]
@@ -46,8 +51,30 @@ def load_language_model(spec: str | Mapping[str, Any] | LanguageModel) -> Langua
     return language_models.build(named_language_model(spec) if isinstance(spec, str) else spec)
 
 
+def load_adapter_model(spec: str | Mapping[str, Any] | LanguageModel) -> AdapterModel:
+    """``load_language_model`` for a learner's engine.
+
+    Raises:
+        ValueError: a model that cannot be trained against; the message says what it lacks. Else as there.
+    """
+    model: Any = load_language_model(spec)
+    # looked for on the class and the object, so that no property is asked that would call a server
+    lacking = [
+        name
+        for name in ("codec", "score", "load_adapter")
+        if name not in vars(model) and not hasattr(type(model), name)
+    ]
+    if lacking:
+        raise ValueError(
+            f"{model} cannot be a learner's engine, it has no {', '.join(lacking)}: use 'vllm:PATH' or a "
+            'vLLM server as {"name": "http", "base_url": ADDRESS, "model": NAME, "tokenizer": FOLDER}'
+        )
+    engine: AdapterModel = model
+    return engine
+
+
 def named_language_model(spec: str) -> dict[str, Any]:
-    """The name and options that a string stands for: "NAME", "NAME:PATH" or "ADDRESS#MODEL".
+    """The name and options that a string stands for: "NAME", "NAME:PATH" or "ADDRESS[,ADDRESS]#MODEL".
 
     Raises:
         ValueError: an address without a model.
@@ -57,6 +84,8 @@ def named_language_model(spec: str) -> dict[str, Any]:
         {'name': 'transformers', 'path': 'FOLDER'}
         >>> named_language_model("http://localhost:8000/v1#Qwen/Qwen3-4B")
         {'name': 'http', 'base_url': 'http://localhost:8000/v1', 'model': 'Qwen/Qwen3-4B'}
+        >>> named_language_model("http://a/v1,http://b/v1#m")["base_url"]
+        'http://a/v1,http://b/v1'
     """
     name, colon, path = spec.partition(":")
     if colon and name.lower() in ("http", "https"):

@@ -2,9 +2,11 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from dialogue_gym.dialogue import Conversation
+from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.registry import Registry
 from dialogue_gym.seeding import NoiseKey
 
@@ -83,6 +85,58 @@ class LanguageModel(Protocol):
     def identity(self) -> dict[str, Any]:
         """JSON-able: engine, model, precision."""
         ...
+
+
+class AdapterModel(LanguageModel, Protocol):
+    """An engine that a learner can train against: token ids in and out, LoRA adapters changed while it runs.
+
+    Its completions carry ``token_ids``, one log-probability for each, and the ``prompt_ids`` that they were
+    conditioned on; requests with ``prompt_ids`` are answered on exactly these ids.
+    """
+
+    @property
+    def codec(self) -> ChatCodec:
+        """The chat codec of its tokenizer."""
+        ...
+
+    @property
+    def max_context(self) -> int:
+        """Tokens that a context and its completion may have together.
+
+        Raises:
+            LanguageModelError: an engine that cannot be reached or does not say.
+        """
+        ...
+
+    def score(
+        self, requests: Sequence[GenerationRequest], token_ids: Sequence[Sequence[int]], /
+    ) -> list[list[float]]:
+        """Natural log-probabilities of given replies at temperature 1, under the weights used now.
+
+        Args:
+            requests: the contexts; keys are not used.
+            token_ids: one reply for each, taken as it is.
+
+        Returns:
+            For each request one log-probability per token of its reply.
+
+        Raises:
+            ValueError: a malformed conversation, or one that is longer than the context.
+            LanguageModelError: the engine failed; one line says why.
+        """
+        ...
+
+    def load_adapter(self, path: str | Path) -> None:
+        """Use this LoRA adapter, a folder that PEFT saved, from now on; drop the one before.
+
+        Raises:
+            LanguageModelError: the engine refuses it; what was used before stays in use.
+        """
+        ...
+
+
+class LanguageModelError(RuntimeError):
+    """An engine failed at a call that has no row to put the error into; one line says where and why."""
 
 
 language_models: Registry[LanguageModel] = Registry("language model")

@@ -15,7 +15,7 @@ _RETRIED = {408, 409, 425, 429}  # and every 5xx
 _TOO_LONG = {400, 413, 422}
 # OpenAI, vLLM, SGLang, llama.cpp and text-generation-inference, in this order
 _OVERFLOW = re.compile(
-    r"context[_ ]length|maximum context|longer than the model|context[_ ]size|inputs tokens",
+    r"context[_ ]length|maximum (context|model length)|longer than the model|context[_ ]size|inputs tokens",
     re.IGNORECASE,
 )
 
@@ -34,6 +34,7 @@ class Failure:
         transient: whether another attempt may help.
         wait_s: seconds that the server asks to wait before it.
         overflow: whether the context was too long for the model.
+        closed: whether there was no connection at all.
     """
 
     problem: str
@@ -41,6 +42,7 @@ class Failure:
     transient: bool = True
     wait_s: float = 0.0
     overflow: bool = False
+    closed: bool = False
 
 
 def read_answer(body: bytes) -> Completion | Failure:

@@ -2,65 +2,79 @@
 
 import asyncio
 import concurrent.futures
-import os
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from dialogue_gym.dialogue import clean_text
-from dialogue_gym.language_models.base import Completion, GenerationRequest, Sampling
-from dialogue_gym.language_models.http_answers import (
-    Failure,
-    UnusableAnswerError,
-    one_line,
-    read_answer,
-    refused,
+from dialogue_gym.language_models import http_adapters, http_tokens
+from dialogue_gym.language_models.base import Completion, GenerationRequest, LanguageModelError, Sampling
+from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.http_answers import Failure, read_answer
+from dialogue_gym.language_models.http_calls import Connection, Patience, Question
+from dialogue_gym.language_models.http_settings import (
+    api_key,
+    check_positive,
+    check_whole,
+    checked_urls,
+    require,
 )
-from dialogue_gym.language_models.http_thread import LoopThread
 from dialogue_gym.seeding import NoiseKey
 
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+T = TypeVar("T")
 
-_LONGEST_BACKOFF = 16  # times the first wait
-_NO_KEY = "no-key-given"  # what servers without keys are sent; the client insists on one
 _SEEDS = 2**31  # some servers know no larger ones
-_SHOWN = 300  # characters of what a server says
+_SCORING, _LISTING = NoiseKey(("score",)), NoiseKey(("models",))  # of the jitter in waits
 
 
 @dataclass(eq=False)
 class HttpModel:
-    """Chat completions over HTTP, many at once, asked for again when that may help.
+    """Completions over HTTP, many at once, asked for again when that may help.
 
     A row that fails for good has ``finish_reason`` "error" and one line about it; the others go on. The API
     key comes from the environment and appears in no error, identity, representation or pickle. Each row is
-    sent a seed from its noise key; a server that honours seeds repeats itself. ``prompt_ids`` cannot be
-    honoured and fail. The connections and their thread are opened by the first call and shared by all.
+    sent a seed from its noise key; a server that honours seeds repeats itself. The connections and their
+    thread are opened by the first call and shared by all.
+
+    Without a tokenizer it asks for chat completions; ``prompt_ids`` cannot be honoured and fail. With one it
+    works on token ids, over ``/completions`` as vLLM has it, and is an ``AdapterModel``: it has a ``codec``,
+    ``score``, ``load_adapter`` and ``max_context``, and can be the policy of a learner.
 
     Args:
-        base_url: up to what stands before ``/chat/completions``: ``http://localhost:8000/v1``.
-        model: the name that the server knows it by.
+        base_url: up to what stands before ``/chat/completions``: ``http://localhost:8000/v1``; or several
+            such, in a list or with commas between them, of servers of the same model. A request goes to the
+            one with the fewest in flight; a dialogue stays with its server while that answers; retries go to
+            another; one that refuses connections is left alone for a while.
+        model: the name that the servers know it by.
+        tokenizer: folder or hub name of the model's tokenizer, to work on token ids.
         concurrency: rows that are being answered at any time, waits before new attempts included.
         timeout_s: seconds that a connected server may be silent before the attempt is given up.
         deadline_s: seconds that one row may take, from its first attempt on.
         max_retries: attempts after the first: no connection, no answer in time, an unusable answer, HTTP
             408, 409, 425, 429 and 5xx. Anything else (a wrong key or model) fails at once.
         backoff_s: seconds before the second attempt, doubled before each further one, with up to half of it
-            taken off at random. Where the server names a longer wait (``Retry-After``), that one.
-        log_probs: whether to ask for log-probabilities. They are the server's: mostly untempered.
+            taken off at random. Where the server names a longer wait (``Retry-After``), that one, unless
+            another server can be asked.
+        log_probs: whether to ask for log-probabilities. They are the server's: mostly untempered. With a
+            tokenizer they always come, and vLLM must be started with ``--logprobs-mode processed_logprobs``
+            for those of the tempered distribution.
         token_ids: whether to ask for token ids (``return_token_ids``, vLLM). Other servers may refuse.
+            With a tokenizer they always come.
         seed: whether to send seeds; some servers refuse them.
-        max_tokens_field: what the server calls ``Sampling.max_tokens``.
+        max_tokens_field: what the server calls ``Sampling.max_tokens`` in chat completions.
         extra_body: more fields for each request; ``None`` takes one out ({"top_p": None}).
         api_key_variable: the environment variable that holds the API key. Unless it is the default one, it
             must be set.
 
     Raises:
-        ValueError: an address, name or number that cannot be; no key in the variable that was named.
-        ImportError: the ``openai`` client is not installed.
+        ValueError: an address, name or number that cannot be; no key in the variable that was named; a
+            tokenizer without a chat template, or whose template rewrites history.
+        FileNotFoundError: no tokenizer there.
+        ImportError: the HTTP client, or for a tokenizer transformers, is not installed.
 
     Example:
         >>> model = HttpModel("http://localhost:8000/v1", "Qwen/Qwen3-4B")
@@ -68,9 +82,10 @@ class HttpModel:
         {'engine': 'http', 'model': 'Qwen/Qwen3-4B', 'base_url': 'http://localhost:8000/v1', 'seed': True}
     """
 
-    base_url: str
+    base_url: str | Sequence[str]
     model: str
     _: KW_ONLY
+    tokenizer: str | None = None
     concurrency: int = 32
     timeout_s: float = 60.0
     deadline_s: float = 180.0
@@ -82,39 +97,93 @@ class HttpModel:
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     extra_body: Mapping[str, Any] | None = None
     api_key_variable: str = "OPENAI_API_KEY"
+    codec: ChatCodec = field(init=False, repr=False)  # only there with a tokenizer
 
     def __post_init__(self) -> None:
-        self.base_url = _checked_url(self.base_url)
+        self._urls = checked_urls(self.base_url)
+        self.base_url = self._urls[0] if len(self._urls) == 1 else list(self._urls)
         self._check_settings()
         try:
-            import openai  # noqa: F401
+            import httpx2  # noqa: F401
         except ImportError as error:
             raise ImportError(
-                f'language models over HTTP need openai: pip install "dialogue-gym[http]" ({error})'
+                f'language models over HTTP need httpx2: pip install "dialogue-gym[http]" ({error})'
             ) from error
-        _api_key(self.api_key_variable)
+        self._key()
+        if self.tokenizer is not None:
+            self.codec = http_tokens.load_codec(self.tokenizer)
+        self._adapter: http_adapters.Adapter | None = None
         self._lock = threading.Lock()
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._end: Callable[[], object] | None = None
 
     def generate(self, requests: Sequence[GenerationRequest], sampling: Sampling) -> list[Completion]:
         """One completion per request, in order; may be called from several threads."""
         if not requests:
             return []
-        with self._lock:
-            connection = self._open()
-            answers = connection.thread.submit(self._answer_all(connection, requests, sampling))
+        prompts = [self._prompt(request) for request in requests]
         try:
-            return answers.result()
+            return self._run(lambda connection: self._answer_all(connection, requests, prompts, sampling))
         except concurrent.futures.CancelledError:
-            error = f"{self}: closed before the answer came"
-            return [Completion("", finish_reason="error", error=error) for _ in requests]
-        except BaseException:  # above all KeyboardInterrupt: nothing goes on that nobody waits for
-            answers.cancel()
-            raise
+            return [_failed(f"{self}: closed before the answer came")] * len(requests)
+
+    def score(
+        self, requests: Sequence[GenerationRequest], texts: Sequence[str | Sequence[int]]
+    ) -> list[list[float]]:
+        """Log-probabilities of given replies, at temperature 1; see ``TransformersModel.score``.
+
+        Raises:
+            ValueError: there is no tokenizer, a conversation is malformed or longer than the context.
+            LanguageModelError: the server failed.
+        """
+        if len(requests) != len(texts):
+            raise ValueError(f"{len(requests)} requests but {len(texts)} texts")
+        codec = self._needs_codec("score")
+        replies = [
+            [*codec.content_ids(text), codec.end_of_turn_id] if isinstance(text, str) else list(text)
+            for text in texts
+        ]
+        prompts = [_context(codec, request) for request in requests]
+        outcomes = self._call(lambda connection: self._score_all(connection, prompts, replies))
+        for outcome in outcomes:
+            if isinstance(outcome, Failure) and outcome.overflow:
+                raise ValueError(outcome.problem)
+        return [_or_raise(outcome) for outcome in outcomes]
+
+    def load_adapter(self, path: str | Path) -> None:
+        """Load a LoRA adapter on every server under a fresh name, use it from now on, drop the one before.
+
+        Args:
+            path: a folder that PEFT saved, where the servers can read it under the same path.
+
+        Raises:
+            LanguageModelError: a server refuses it, or none is there; what was used before stays in use.
+        """
+        new = http_adapters.Adapter.fresh(path)
+        problem = self._call(lambda connection: http_adapters.load(connection, new))
+        if problem is not None:
+            raise LanguageModelError(problem)
+        old, self._adapter = self._adapter, new
+        if old is not None:
+            self._call(lambda connection: http_adapters.unload(connection, old))
+
+    @property
+    def max_context(self) -> int:
+        """Tokens that a context and its reply may have together, as the server says (``max_model_len``).
+
+        Raises:
+            LanguageModelError: there is no answer, or the server does not say.
+        """
+        limit = _or_raise(self._call(self._learn_max_context))
+        if limit is None:
+            raise LanguageModelError(f"{self}: its list of models gives no max_model_len (vLLM's does)")
+        return limit
 
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
-        """Nothing: servers keep and drop their caches themselves."""
+        """These dialogues no longer stay with their servers, which keep and drop caches themselves."""
+        connection = self._connection
+        if connection is not None:
+            connection.endpoints.forget(dialogue_ids)
 
     def close(self) -> None:
         """Cancel what runs, close the connections, end the thread; a later call opens them again."""
@@ -128,18 +197,19 @@ class HttpModel:
         self.close()
 
     def identity(self) -> dict[str, Any]:
-        """JSON-able: engine, model, address, whether rows are seeded, and fields added to requests."""
-        extra = {"extra_body": dict(self.extra_body)} if self.extra_body else {}
+        """JSON-able: engine, model, addresses, whether rows are seeded; codec, adapter and added fields."""
         return {
             "engine": "http",
             "model": self.model,
             "base_url": self.base_url,
             "seed": self.seed,
-            **extra,
+            **({"codec": self.codec.identity()} if self.tokenizer else {}),
+            **({"adapter": self._adapter.path} if self._adapter else {}),
+            **({"extra_body": dict(self.extra_body)} if self.extra_body else {}),
         }
 
     def __str__(self) -> str:
-        return f"{self.model!r} at {self.base_url}"
+        return f"{self.model!r} at {', '.join(self._urls)}"
 
     def __copy__(self) -> "HttpModel":
         return self
@@ -149,184 +219,178 @@ class HttpModel:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _from_settings, ({f.name: getattr(self, f.name) for f in fields(self)},)
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        return _from_settings, (settings, self._adapter)
 
-    def _open(self) -> "_Connection":
+    def _run(self, job: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """Do a job in the thread of the connection and wait for it.
+
+        Raises:
+            CancelledError: ``close`` was called meanwhile.
+        """
+        with self._lock:
+            connection = self._open()
+            answer = connection.thread.submit(job(connection))
+        try:
+            return answer.result()
+        except BaseException:  # above all KeyboardInterrupt: nothing goes on that nobody waits for
+            answer.cancel()
+            raise
+
+    def _call(self, job: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """Do a job that has no rows to put errors into."""
+        try:
+            return self._run(job)
+        except concurrent.futures.CancelledError:
+            raise LanguageModelError(f"{self}: closed before the answer came") from None
+
+    def _open(self) -> Connection:
         """The connection; a new one at first, after ``close``, and in a forked process."""
         if self._connection is None or not self._connection.thread.alive:
-            self._connection = _Connection(self)
+            patience = Patience(self.timeout_s, self.deadline_s, self.max_retries, self.backoff_s)
+            self._connection = Connection(
+                self.model, self._urls, patience, self.concurrency, self._key(), self.api_key_variable
+            )
             self._end = weakref.finalize(self, self._connection.thread.close)  # also at exit
         return self._connection
 
+    def _key(self) -> str | None:
+        return api_key(self.api_key_variable, HttpModel.api_key_variable)
+
     def _check_settings(self) -> None:
-        _require(isinstance(self.model, str) and self.model, f"model must be a name, got {self.model!r}")
-        for name, least in (("concurrency", 1), ("max_retries", 0)):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            _require(whole and value >= least, f"{name} must be an int of at least {least}, got {value!r}")
-        _require(
+        require(isinstance(self.model, str) and self.model, f"model must be a name, got {self.model!r}")
+        check_whole("concurrency", self.concurrency, 1)
+        check_whole("max_retries", self.max_retries, 0)
+        require(
             self.extra_body is None or isinstance(self.extra_body, Mapping),
             f"extra_body must be a dict, got {self.extra_body!r}",
         )
         for name in ("timeout_s", "deadline_s", "backoff_s"):
-            value = getattr(self, name)
-            _require(isinstance(value, int | float) and value > 0, f"{name} must be positive, got {value!r}")
+            check_positive(name, getattr(self, name))
         known = ("max_tokens", "max_completion_tokens")
-        _require(
+        require(
             self.max_tokens_field in known,
             f"max_tokens_field must be one of {', '.join(known)}, got {self.max_tokens_field!r}",
         )
 
+    def _needs_codec(self, method: str) -> ChatCodec:
+        require(self.tokenizer is not None, f"{method} works on token ids: give tokenizer=FOLDER")
+        return self.codec
+
+    def _prompt(self, request: GenerationRequest) -> list[int] | Completion:
+        """The token ids to send (none without a tokenizer), or why there can be no answer."""
+        if self.tokenizer is None:
+            given = request.prompt_ids is not None
+            return _failed(f"{self}: without a tokenizer it takes no token ids (prompt_ids)") if given else []
+        try:
+            return _context(self.codec, request)
+        except ValueError as error:
+            return _failed(str(error))
+
     async def _answer_all(
-        self, connection: "_Connection", requests: Sequence[GenerationRequest], sampling: Sampling
+        self,
+        connection: Connection,
+        requests: Sequence[GenerationRequest],
+        prompts: Sequence[list[int] | Completion],
+        sampling: Sampling,
     ) -> list[Completion]:
-        return await asyncio.gather(*(self._answer(connection, r, sampling) for r in requests))
+        rows = zip(requests, prompts, strict=True)
+        return await asyncio.gather(*(self._answer(connection, *row, sampling) for row in rows))
 
     async def _answer(
-        self, connection: "_Connection", request: GenerationRequest, sampling: Sampling
+        self,
+        connection: Connection,
+        request: GenerationRequest,
+        prompt: list[int] | Completion,
+        sampling: Sampling,
     ) -> Completion:
-        if request.prompt_ids is not None:
-            error = f"{self}: chat servers take messages, not token ids (prompt_ids)"
-            return Completion("", finish_reason="error", error=error)
+        if isinstance(prompt, Completion):
+            return prompt
         # held while a row waits for its next attempt, too: a server in trouble is asked less
         async with connection.slots:
-            return await self._persist(connection.client, self._call(request, sampling), request.key)
+            question = await self._question(connection, request, prompt, sampling)
+            if isinstance(question, Failure):
+                outcome: Completion | Failure = question
+            else:
+                outcome = await connection.ask(question, request.key, request.dialogue_id)
+        if isinstance(outcome, Failure):
+            return _failed(outcome.problem, prompt, "overflow" if outcome.overflow else "error")
+        return outcome
 
-    async def _persist(self, client: "AsyncOpenAI", call: dict[str, Any], key: NoiseKey) -> Completion:
-        """Attempts until one succeeds, is hopeless, or there is no time or try left."""
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self.deadline_s
-        attempt = 0
-        while True:
-            outcome = await self._attempt(client, call, deadline)
-            if isinstance(outcome, Completion):
-                return outcome
-            wait = self._wait(outcome, attempt, key)
-            too_late = clock() + wait >= deadline
-            if not outcome.transient or attempt == self.max_retries or too_late:
-                return self._given_up(client.api_key, outcome, attempt + 1, too_late)
-            await asyncio.sleep(wait)
-            attempt += 1
+    async def _question(
+        self, connection: Connection, request: GenerationRequest, prompt: list[int], sampling: Sampling
+    ) -> Question[Completion] | Failure:
+        """What to ask for a row, or why there is no use in asking."""
+        seed = {"seed": request.key.child("tokens").seed() % _SEEDS if self.seed else None}
+        if self.tokenizer is None:
+            body = partial(self._body, self._chat_fields(request, sampling) | seed)
+            return Question("chat/completions", read_answer, body)
+        limit = await self._learn_max_context(connection)
+        if isinstance(limit, Failure):
+            if limit.transient:
+                return limit
+            limit = None  # a server without a list of models; it says itself what it cannot do
+        fields = http_tokens.sampling_fields(prompt, sampling, self.codec.end_of_turn_id, limit)
+        read = partial(http_tokens.read_reply, prompt=prompt, codec=self.codec)
+        return Question("completions", read, partial(self._body, fields | seed), "completion")
 
-    async def _attempt(
-        self, client: "AsyncOpenAI", call: dict[str, Any], deadline: float
-    ) -> Completion | Failure:
-        import openai
-
-        try:
-            async with asyncio.timeout_at(deadline):
-                answer = await client.chat.completions.with_raw_response.create(**call)
-            return read_answer(answer.http_response.content)
-        except openai.APIStatusError as error:
-            return refused(error.status_code, error.response.headers, error.body, self.api_key_variable)
-        except TimeoutError:
-            return Failure(f"no answer within {self.deadline_s:g} s", "a longer deadline_s may help")
-        except openai.APITimeoutError:
-            return Failure(f"no answer within {self.timeout_s:g} s", "a longer timeout_s may help")
-        except openai.APIConnectionError as error:
-            cause = one_line(str(error.__cause__)) or type(error.__cause__).__name__
-            return Failure(f"the connection failed: {cause}", "is a server running there?")
-        except UnusableAnswerError as error:
-            return Failure(f"the answer is no chat completion: {error}", "is base_url an OpenAI-style API?")
-
-    def _wait(self, failure: Failure, attempt: int, key: NoiseKey) -> float:
-        """Seconds before the next attempt; the jitter comes from the key, and no global stream is touched."""
-        jitter = key.child("retry", attempt).uniform()
-        backoff = self.backoff_s * min(2.0**attempt, _LONGEST_BACKOFF) * (1 - jitter / 2)
-        return max(backoff, failure.wait_s)
-
-    def _given_up(self, api_key: str, failure: Failure, attempts: int, too_late: bool) -> Completion:
-        # servers quote the key that they refuse; it goes before the line is cut, so that no part stays
-        problem = failure.problem.replace(api_key, "***")[:_SHOWN]
-        if failure.transient:
-            tries = "1 try" if attempts == 1 else f"{attempts} tries"
-            late = f", the next would miss the deadline of {self.deadline_s:g} s" if too_late else ""
-            problem = f"{problem} (given up after {tries}{late})"
-        line = "; ".join(filter(None, [f"{self}: {problem}", failure.advice]))
-        return Completion("", finish_reason="overflow" if failure.overflow else "error", error=line)
-
-    def _call(self, request: GenerationRequest, sampling: Sampling) -> dict[str, Any]:
-        """The arguments of the client's call."""
-        fields: dict[str, Any] = {
+    def _chat_fields(self, request: GenerationRequest, sampling: Sampling) -> dict[str, Any]:
+        return {
+            "messages": [{"role": m["role"], "content": clean_text(m["content"])} for m in request.messages],
             self.max_tokens_field: sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "seed": request.key.child("tokens").seed() % _SEEDS if self.seed else None,
             "logprobs": self.log_probs or None,
             "return_token_ids": self.token_ids or None,
-            **(self.extra_body or {}),
-        }
-        return {
-            "model": self.model,
-            "messages": [{"role": m["role"], "content": clean_text(m["content"])} for m in request.messages],
-            "extra_body": {name: value for name, value in fields.items() if value is not None},
         }
 
+    def _body(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """What is sent; made for each attempt, as the adapter may have changed since the last."""
+        chosen = {**fields, **(self.extra_body or {})}
+        served = self._adapter.name if self._adapter else self.model
+        return {"model": served, **{name: value for name, value in chosen.items() if value is not None}}
 
-class _Connection:
-    """The client, its thread and the bound on what runs at once; knows nothing of the model that owns it."""
+    async def _score_all(
+        self, connection: Connection, prompts: Sequence[list[int]], replies: Sequence[list[int]]
+    ) -> list[list[float] | Failure]:
+        async def score(prompt: list[int], reply: list[int]) -> list[float] | Failure:
+            body = partial(self._body, http_tokens.scoring_fields(prompt + reply))
+            read = partial(http_tokens.read_scores, reply=reply)
+            async with connection.slots:
+                return await connection.ask(Question("completions", read, body, "completion"), _SCORING)
 
-    def __init__(self, settings: HttpModel) -> None:
-        import openai
+        return await asyncio.gather(*map(score, prompts, replies))
 
-        # The client's own retries neither repeat unusable answers nor say, when time is up, what went wrong.
-        self.client = openai.AsyncOpenAI(
-            base_url=settings.base_url,
-            api_key=_api_key(settings.api_key_variable),
-            # None for connecting: cut short, anyio leaves sockets open; the deadline of the row bounds it
-            timeout=openai.Timeout(settings.timeout_s, connect=None, pool=None),
-            max_retries=0,
-        )
-        self.slots = asyncio.Semaphore(settings.concurrency)
-        self.thread = LoopThread("http-language-model", at_end=self.client.close)
-
-
-def _api_key(variable: str) -> str:
-    """The API key in an environment variable; a stand-in where the default one is not set.
-
-    Raises:
-        ValueError: a variable that is not set, or holds what cannot be sent; the message does not show it.
-    """
-    key = os.environ.get(variable, "").strip()
-    _require(
-        key or variable == HttpModel.api_key_variable,
-        f"the environment variable {variable} (api_key_variable) is not set; it should hold the API key",
-    )
-    _require(
-        key.isascii() and key.isprintable() and " " not in key,
-        f"the environment variable {variable} holds more than an API key: spaces, or letters beyond ASCII",
-    )
-    return key or _NO_KEY
+    async def _learn_max_context(self, connection: Connection) -> int | Failure | None:
+        read = partial(http_tokens.read_max_context, model=self.model)
+        return await connection.ask_once(Question("models", read, of="list of models"), _LISTING)
 
 
-def _checked_url(url: str) -> str:
-    """The address without a slash at its end.
+def _context(codec: ChatCodec, request: GenerationRequest) -> list[int]:
+    """The token ids of a context.
 
     Raises:
-        ValueError: no web address, or one that holds a password or query, which are not shown.
+        ValueError: a malformed conversation, or no ids.
     """
-    good = "http://HOST:PORT/v1 or https://HOST/v1"
-    _require(isinstance(url, str), f"base_url must be {good}, got {url!r}")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"language model 'http': base_url must be {good}; {error}") from None
-    _require(
-        not (parts.username or parts.password or parts.query),
-        f"base_url must be {good}, without a user name, password or query; keys come from the environment",
-    )
-    _require(
-        parts.scheme in ("http", "https") and host and not parts.fragment and url.split() == [url],
-        f"base_url must be {good}, got {url!r}",
-    )
-    return url.rstrip("/")
+    ids = codec.encode(request.messages) if request.prompt_ids is None else list(request.prompt_ids)
+    if not ids:
+        raise ValueError("the context is empty")
+    return ids
 
 
-def _require(condition: object, problem: str) -> None:
-    if not condition:
-        raise ValueError(f"language model 'http': {problem}")
+def _failed(
+    error: str, prompt: Sequence[int] = (), reason: Literal["error", "overflow"] = "error"
+) -> Completion:
+    return Completion("", prompt_ids=list(prompt), finish_reason=reason, error=error)
 
 
-def _from_settings(settings: dict[str, Any]) -> HttpModel:
-    return HttpModel(**settings)
+def _or_raise(outcome: T | Failure) -> T:
+    if isinstance(outcome, Failure):
+        raise LanguageModelError(outcome.problem)
+    return outcome
+
+
+def _from_settings(settings: dict[str, Any], adapter: http_adapters.Adapter | None) -> HttpModel:
+    model = HttpModel(**settings)
+    model._adapter = adapter
+    return model

@@ -1,0 +1,200 @@
+"""Questions to servers: attempts, retries, deadlines, and the connection that they share."""
+
+import asyncio
+import json
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from dialogue_gym.language_models.http_answers import Failure, UnusableAnswerError, one_line, refused
+from dialogue_gym.language_models.http_endpoints import Endpoint, Endpoints
+from dialogue_gym.language_models.http_thread import LoopThread
+from dialogue_gym.seeding import NoiseKey
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+
+_LONGEST_BACKOFF = 16  # times the first wait
+_LARGEST = 2**26  # bytes of an answer; a server that sends junk for ever must not fill the memory
+_SHOWN = 300  # characters of what a server says
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """One request, as it is sent to any of the servers and any number of times.
+
+    Attributes:
+        path: after the address: "chat/completions".
+        read: turns the body of an answer into what was asked for, or into why it is not there; raises
+            UnusableAnswerError for a body that is no answer.
+        body: the fields to send, made anew for each attempt; None to send nothing (GET).
+        of: what the answer should be, for errors.
+    """
+
+    path: str
+    read: Callable[[bytes], T | Failure]
+    body: Callable[[], Mapping[str, Any]] | None = None
+    of: str = "chat completion"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long and how often to ask; see ``HttpModel``."""
+
+    timeout_s: float
+    deadline_s: float
+    max_retries: int
+    backoff_s: float
+
+
+class Connection:
+    """The client, its thread, its servers and the bound on what runs at once.
+
+    Knows nothing of the model that owns it, so that a model that nobody holds any more can end it.
+
+    Args:
+        name: of the model, for errors.
+        urls: the servers.
+        patience: with them.
+        concurrency: rows that are being answered at any time.
+        key: the API key, or None.
+        key_variable: where it came from, for advice.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        urls: tuple[str, ...],
+        patience: Patience,
+        concurrency: int,
+        key: str | None,
+        key_variable: str,
+    ) -> None:
+        import httpx2
+
+        self.endpoints = Endpoints(urls)
+        self.slots = asyncio.Semaphore(concurrency)
+        self._name, self._patience, self._key, self._key_variable = name, patience, key, key_variable
+        self._client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            # None for connecting: cut short, anyio leaves sockets open; the deadline of the row bounds it
+            timeout=httpx2.Timeout(patience.timeout_s, connect=None, pool=None),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency),
+        )
+        self._once: dict[str, asyncio.Task[Any]] = {}
+        self.thread = LoopThread("http-language-model", at_end=self._client.aclose)
+
+    async def ask(
+        self,
+        question: Question[T],
+        key: NoiseKey,
+        dialogue_id: Hashable = None,
+        only: Endpoint | None = None,
+    ) -> T | Failure:
+        """Attempts until one succeeds, is hopeless, or there is no time or try left.
+
+        Args:
+            question: what to ask.
+            key: of the jitter in waits; no global stream is touched.
+            dialogue_id: stays with its server where possible.
+            only: the one server to ask.
+
+        Returns:
+            The answer, or a failure whose ``problem`` is one whole line for people.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._patience.deadline_s
+        failed: Endpoint | None = None
+        attempt = 0
+        while True:
+            endpoint = only or self.endpoints.pick(dialogue_id, failed)
+            with endpoint.busy():
+                outcome = await self._attempt(question, endpoint, deadline)
+            if not isinstance(outcome, Failure):
+                self.endpoints.answered(endpoint)
+                return outcome
+            wait = self._wait(outcome, endpoint, attempt, key, alone=only is not None)
+            too_late = clock() + wait >= deadline
+            if not outcome.transient or attempt == self._patience.max_retries or too_late:
+                return self._given_up(outcome, endpoint, attempt + 1, too_late)
+            await asyncio.sleep(wait)
+            failed, attempt = endpoint, attempt + 1
+
+    async def ask_once(self, question: Question[T], key: NoiseKey) -> T | Failure:
+        """Ask what does not change; all who want to know share the answer, and a failure is not kept."""
+        task: asyncio.Task[T | Failure] | None = self._once.get(question.path)
+        if task is None or (task.done() and (task.cancelled() or isinstance(task.result(), Failure))):
+            task = self._once[question.path] = asyncio.create_task(self.ask(question, key))
+        return await asyncio.shield(task)
+
+    async def _attempt(self, question: Question[T], endpoint: Endpoint, deadline: float) -> T | Failure:
+        import httpx2
+
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer, content = await self._send(question, endpoint)
+            if answer.status_code >= 300:
+                return refused(answer.status_code, answer.headers, _parsed(content), self._key_variable)
+            return question.read(content)
+        except TimeoutError:
+            late = f"no answer within {self._patience.deadline_s:g} s"
+            return Failure(late, "a longer deadline_s may help")
+        except httpx2.TimeoutException:
+            late = f"no answer within {self._patience.timeout_s:g} s"
+            return Failure(late, "a longer timeout_s may help")
+        except httpx2.HTTPError as error:
+            cause = one_line(str(error)) or type(error).__name__
+            closed = isinstance(error, httpx2.ConnectError)
+            return Failure(f"the connection failed: {cause}", "is a server running there?", closed=closed)
+        except UnusableAnswerError as error:
+            advice = "is base_url an OpenAI-style API?"
+            return Failure(f"the answer is no {question.of}: {error}", advice)
+
+    async def _send(self, question: Question[T], endpoint: Endpoint) -> "tuple[httpx2.Response, bytes]":
+        """The head of the answer and its body.
+
+        Raises:
+            UnusableAnswerError: a body without end.
+        """
+        method = "GET" if question.body is None else "POST"
+        body = None if question.body is None else question.body()
+        content = bytearray()
+        async with self._client.stream(method, f"{endpoint.url}/{question.path}", json=body) as answer:
+            async for chunk in answer.aiter_bytes():
+                content += chunk
+                if len(content) > _LARGEST:
+                    raise UnusableAnswerError(f"more than {_LARGEST >> 20} MiB, the rest was not read")
+        return answer, bytes(content)
+
+    def _wait(self, failure: Failure, endpoint: Endpoint, attempt: int, key: NoiseKey, alone: bool) -> float:
+        """Seconds before the next attempt; a server that asks for time gets it while others are asked."""
+        if failure.closed:
+            self.endpoints.refused(endpoint)
+        self.endpoints.rest(endpoint, failure.wait_s)
+        jitter = key.child("retry", attempt).uniform()
+        backoff = self._patience.backoff_s * min(2.0**attempt, _LONGEST_BACKOFF) * (1 - jitter / 2)
+        elsewhere = not alone and self.endpoints.others_than(endpoint)
+        return backoff if elsewhere else max(backoff, failure.wait_s)
+
+    def _given_up(self, failure: Failure, endpoint: Endpoint, attempts: int, too_late: bool) -> Failure:
+        # servers quote the key that they refuse; it goes before the line is cut, so that no part stays
+        problem = failure.problem.replace(self._key, "***") if self._key else failure.problem
+        problem = problem[:_SHOWN]
+        if failure.transient:
+            tries = "1 try" if attempts == 1 else f"{attempts} tries"
+            late = (
+                f", the next would miss the deadline of {self._patience.deadline_s:g} s" if too_late else ""
+            )
+            problem = f"{problem} (given up after {tries}{late})"
+        where = f"{self._name!r} at {endpoint.url}"
+        return replace(failure, problem="; ".join(filter(None, [f"{where}: {problem}", failure.advice])))
+
+
+def _parsed(content: bytes) -> Any:
+    """JSON where it is, else the text."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode("utf-8", "replace")

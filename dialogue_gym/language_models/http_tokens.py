@@ -1,0 +1,140 @@
+"""Token ids in and out of ``/completions`` (vLLM's fields): what is sent, and how the answer is read."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from dialogue_gym.language_models.base import Completion, FinishReason, Sampling
+from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.http_answers import Failure, UnusableAnswerError, one_line
+from dialogue_gym.language_models.http_settings import require
+
+T = TypeVar("T")
+
+_GIVES_IDS = "leave tokenizer out where 'return_token_ids' is not known; vLLM knows it"
+
+
+def load_codec(tokenizer: str) -> ChatCodec:
+    """The chat codec of the tokenizer in a folder or on the hub.
+
+    Raises:
+        ImportError: transformers is not installed.
+        FileNotFoundError: no tokenizer there.
+        ValueError: one whose chat template is missing, rewrites history, or is unfit in another way.
+    """
+    named = isinstance(tokenizer, str) and tokenizer
+    require(named, f"tokenizer must be a folder or hub name, got {tokenizer!r}")
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise ImportError(
+            f'a tokenizer for a language model over HTTP needs transformers: pip install "dialogue-gym[llm]" '
+            f"({error})"
+        ) from error
+    try:
+        loaded = AutoTokenizer.from_pretrained(tokenizer)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(f"no tokenizer at {tokenizer!r}: {first}") from error
+    return ChatCodec(loaded)
+
+
+def sampling_fields(
+    prompt: Sequence[int], sampling: Sampling, end: int, max_context: int | None
+) -> dict[str, Any]:
+    """The fields that ask for one reply to a context of token ids.
+
+    Only ``end`` ends a reply, as for a model in this process. No more is asked for than the context has room
+    for; where it has none, the server is left to say so.
+    """
+    room = sampling.max_tokens if max_context is None else max_context - len(prompt)
+    return {
+        "prompt": list(prompt),
+        "max_tokens": max(1, min(sampling.max_tokens, room)),
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "logprobs": 0,  # of the sampled tokens and no others
+        "return_token_ids": True,
+        "stop_token_ids": [end],
+        "ignore_eos": True,
+    }
+
+
+def scoring_fields(prompt: Sequence[int]) -> dict[str, Any]:
+    """The fields that ask for the log-probabilities of the prompt itself; one token must be sampled, too."""
+    return {"prompt": list(prompt), "max_tokens": 1, "temperature": 1.0, "prompt_logprobs": 0}
+
+
+def read_reply(body: bytes, prompt: Sequence[int], codec: ChatCodec) -> Completion | Failure:
+    """The sampled tokens in the body of an answer.
+
+    Raises:
+        UnusableAnswerError: no completion.
+    """
+
+    def reply(choice: Mapping[str, Any]) -> Completion | Failure:
+        ids, given = choice.get("token_ids"), choice.get("prompt_token_ids")
+        if ids is None:
+            return Failure("the server sent no token ids", _GIVES_IDS, transient=False)
+        if given is not None and given != list(prompt):
+            return Failure("the server answered on other token ids than it was sent", transient=False)
+        tokens = [_token(i) for i in ids]
+        log_probs = [_log_prob(value) for value in choice["logprobs"]["token_logprobs"]]
+        if not tokens or len(tokens) != len(log_probs):
+            raise ValueError("there must be tokens, and a log-probability for each")
+        reason: FinishReason = "length" if choice.get("finish_reason") == "length" else "stop"
+        return Completion(codec.decode(tokens), tokens, log_probs, list(prompt), reason)
+
+    return _read(body, lambda answer: reply(answer["choices"][0]))
+
+
+def read_scores(body: bytes, reply: Sequence[int]) -> list[float] | Failure:
+    """The log-probabilities of the last tokens of the prompt, which are the reply's.
+
+    Raises:
+        UnusableAnswerError: no completion.
+    """
+
+    def scores(choice: Mapping[str, Any]) -> list[float] | Failure:
+        prompt = choice.get("prompt_logprobs")
+        if prompt is None:
+            advice = "a server that knows 'prompt_logprobs' is needed (vLLM)"
+            return Failure("the server sent no log-probabilities of the prompt", advice, transient=False)
+        last = prompt[len(prompt) - len(reply) :]
+        return [_log_prob(at[str(i)]["logprob"]) for at, i in zip(last, reply, strict=True)]
+
+    return _read(body, lambda answer: scores(answer["choices"][0]))
+
+
+def read_max_context(body: bytes, model: str) -> int | None:
+    """The context limit that a list of models (``/models``) gives for this one; None where it gives none.
+
+    Raises:
+        UnusableAnswerError: no list of models.
+    """
+
+    def limit(answer: Mapping[str, Any]) -> int | None:
+        limits = [card.get("max_model_len") for card in answer["data"] if card["id"] == model]
+        return int(limits[0]) if limits and limits[0] is not None else None
+
+    return _read(body, limit)
+
+
+def _read(body: bytes, read: Callable[[Any], T]) -> T:
+    try:
+        return read(json.loads(body))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise UnusableAnswerError(one_line(body[:2000].decode("utf-8", "replace"))) from None
+
+
+def _token(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"a token id must be an int, got {value!r}")
+    return value
+
+
+def _log_prob(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"a log-probability must be finite, got {value!r}")
+    return float(value)
