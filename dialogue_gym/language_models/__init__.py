@@ -98,14 +98,15 @@ def named_language_model(spec: str) -> dict[str, Any]:
     return {"name": name, "path": path} if colon else {"name": name}
 
 
-def _import_with_extra(module: str, needs: str) -> Any:
+def _import_with_extra(module: str, needs: str, extra: str = "llm") -> Any:
     """Import a module that needs packages of an extra; the error says how to get them."""
     try:
         for package in needs.split():
             importlib.import_module(package)
     except ImportError as error:
         raise ImportError(
-            f'this language model needs {needs.replace(" ", ", ")}: pip install "dialogue-gym[llm]" ({error})'
+            f"this language model needs {needs.replace(' ', ', ')}: "
+            f'pip install "dialogue-gym[{extra}]" ({error})'
         ) from error
     return importlib.import_module(module)
 
@@ -126,6 +127,30 @@ def _transformers(
     return model
 
 
+def _vllm(
+    path: str | None = None,
+    dtype: str = "float32",
+    adapter: str | None = None,
+    max_context: int | None = None,
+    lora_rank: int = 16,
+    cache_gib: float = 4.0,
+    engine_args: Mapping[str, Any] | None = None,
+) -> LanguageModel:
+    if not path:
+        raise ValueError("language model 'vllm' needs a folder or hub name: 'vllm:PATH'")
+    engine = _import_with_extra("dialogue_gym.language_models.vllm_engine", "vllm transformers", "vllm")
+    model: LanguageModel = engine.VllmModel(
+        path,
+        dtype=dtype,
+        adapter=adapter,
+        max_context=max_context,
+        lora_rank=lora_rank,
+        cache_gib=cache_gib,
+        engine_args=engine_args,
+    )
+    return model
+
+
 def _tiny() -> LanguageModel:
     module = _import_with_extra("dialogue_gym.language_models.tiny_model", "torch transformers")
     model: LanguageModel = module.load_tiny_model()
@@ -133,5 +158,6 @@ def _tiny() -> LanguageModel:
 
 
 language_models.register("transformers", _transformers)
+language_models.register("vllm", _vllm)
 language_models.register("tiny", _tiny)
 language_models.register("http", HttpModel)
