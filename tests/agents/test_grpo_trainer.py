@@ -24,12 +24,16 @@ def test_overridden_and_relied_on_parts_of_trl_exist() -> None:
         "_weighted",
         "_compute_loss",
         "_get_per_token_logps_and_entropies",
+        "_set_ratios",
+        "_correct",
+        "_note_drift",
+        "_check_drift",
     ]
     scoring = inspect.getsource(trl.GRPOTrainer._generate_and_score_completions)
     assert 'output["sampling_per_token_logps"] = sampling_per_token_logps' in scoring
     loss = inspect.getsource(trl.GRPOTrainer._compute_loss)
-    forward, old = "self._get_per_token_logps_and_entropies(", 'inputs.get("old_per_token_logps")'
-    assert 0 < loss.index(forward) < loss.index(old)
+    forward, advantages = "self._get_per_token_logps_and_entropies(", 'inputs["advantages"]'
+    assert 0 < loss.index(forward) < loss.index(advantages) < loss.index('inputs.get("old_per_token_logps")')
     assert 'extra_fields.pop("env_mask", None)' in inspect.getsource(trl.GRPOTrainer._generate)
     assert "rollout_func" in inspect.signature(trl.GRPOTrainer.__init__).parameters
 

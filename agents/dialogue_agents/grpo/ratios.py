@@ -53,6 +53,29 @@ def unit_log_probs(new: torch.Tensor, old: torch.Tensor, units: torch.Tensor) ->
     return torch.where(units >= 0, new - unit_means(new - old, units), new)
 
 
+def truncated_weights(
+    own: torch.Tensor, behaviour: torch.Tensor, units: torch.Tensor | None, cap: float
+) -> torch.Tensor:
+    """What a token counts for where an engine sampled it: min(own / behaviour probability, cap), (B, T).
+
+    Truncated importance sampling (Ionides, JCGS 17(2), 2008): the gradient is that of the trainer's policy,
+    up to the bias of the cap. A unit has one weight, as it has one ratio: the geometric mean of its tokens'.
+
+    Args:
+        own: the trainer's log-probabilities under the weights that the engine had, (B, T).
+        behaviour: the engine's.
+        units: of the batch; None where each token is one.
+        cap: at least 1.
+
+    Example:
+        >>> own, behaviour = torch.tensor([[-1.0, -0.5]]), torch.tensor([[-1.5, -3.0]])
+        >>> truncated_weights(own, behaviour, None, cap=2.0)
+        tensor([[1.6487, 2.0000]])
+    """
+    gaps = own - behaviour
+    return (gaps if units is None else unit_means(gaps, units)).exp().clamp(max=cap)
+
+
 def unit_shares(units: torch.Tensor) -> torch.Tensor:
     """The share of each token in its unit, (B, T) and 0 outside of units; a row's sum is its number of units.
 

@@ -78,6 +78,26 @@ def token_log_probs(model: Any, trajectory: Trajectory, temperature: float = 1.0
     return log_probs
 
 
+def units_of(turns: Tensor, level: str) -> list[Tensor]:
+    """What has one ratio, as indices of tokens: each token, the tokens of each turn, or all.
+
+    Args:
+        turns: turn of each sampled token of one dialogue.
+        level: "token", "turn" or "sequence".
+    """
+    if level == "token":
+        return [torch.tensor([i]) for i in range(len(turns))]
+    if level == "turn":
+        return [(turns == turn).nonzero().squeeze(1) for turn in sorted(set(turns.tolist()))]
+    return [torch.arange(len(turns))]
+
+
+def importance_weights(own: Tensor, behaviour: Tensor, turns: Tensor, cap: float, level: str) -> Tensor:
+    """What each unit counts for where an engine sampled it, (units,): see ``ratios.truncated_weights``."""
+    gaps = own - behaviour
+    return torch.stack([gaps[unit].mean().exp().clamp(max=cap) for unit in units_of(turns, level)])
+
+
 def surrogates(
     new: Tensor, old: Tensor, turns: Tensor, advantages: Tensor, epsilon: float, level: str = "token"
 ) -> Tensor:
@@ -94,14 +114,8 @@ def surrogates(
         epsilon: of the clipping.
         level: "token", "turn" or "sequence".
     """
-    if level == "token":
-        units = [torch.tensor([i]) for i in range(len(new))]
-    elif level == "turn":
-        units = [(turns == turn).nonzero().squeeze(1) for turn in sorted(set(turns.tolist()))]
-    else:
-        units = [torch.arange(len(new))]
     found = []
-    for unit in units:
+    for unit in units_of(turns, level):
         mean = (new - old)[unit].mean().detach().exp()
         ratio = mean * (new[unit] - new[unit].detach()).exp()
         clipped = ratio.clamp(1 - epsilon, 1 + epsilon)
@@ -118,6 +132,7 @@ def grpo_loss(
     temperature: float = 1.0,
     level: str = "token",
     loss_type: str = "dapo",
+    importance_cap: float | None = None,
 ) -> Tensor:
     """Minus the mean surrogate of the sampled tokens (or turns, or dialogues) of scored dialogues.
 
@@ -130,6 +145,8 @@ def grpo_loss(
         level: what has one ratio; see ``surrogates``.
         loss_type: "dapo" averages over all units of the batch (arXiv 2503.14476, eq. 12), "grpo" over those
             of each dialogue and then over all dialogues, where unscored ones count 0.
+        importance_cap: None where the trajectories' log-probabilities are the model's own. Else they are an
+            engine's: ratios are against the model's own, and units have truncated importance weights.
     """
     found = []
     for trajectory, advantage in zip(trajectories, advantages, strict=True):
@@ -139,7 +156,12 @@ def grpo_loss(
         new = token_log_probs(model, trajectory, temperature).cpu()[mask]
         old = torch.tensor(trajectory.log_probs[1:])[mask]
         turns = torch.tensor(trajectory.turn_index[1:])[mask]
-        found.append(surrogates(new, old, turns, advantage, epsilon, level))
+        if importance_cap is None:
+            found.append(surrogates(new, old, turns, advantage, epsilon, level))
+        else:
+            own = new.detach()
+            weights = importance_weights(own, old, turns, importance_cap, level)
+            found.append(weights * surrogates(new, own, turns, advantage, epsilon, level))
     if not found:
         return torch.zeros(())
     if loss_type == "grpo":

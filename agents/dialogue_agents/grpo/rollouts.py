@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dialogue_agents.grpo.engines import make_sampler
 from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.envs.parts import build_simulator
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
-from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.rollout import (
     LanguageModelPolicy,
     Policy,
@@ -19,6 +19,7 @@ from dialogue_gym.rollout import (
     asked_for_held,
     make_vector_env,
     play,
+    suited_concurrency,
 )
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import UserSimulator
@@ -83,7 +84,8 @@ def play_groups(
     replies = [
         NoiseKey((settings.seed, "grpo", "reply", s, m)).seed() for s, m in zip(seeds, members, strict=True)
     ]
-    return play(env, policy, seeds, replies, policy_seed=settings.seed)
+    pace = settings.concurrency or suited_concurrency(env, policy)
+    return play(env, policy, seeds, replies, policy_seed=settings.seed, concurrency=pace)
 
 
 def to_trl(trajectories: Sequence[Trajectory], end_of_turn: int) -> dict[str, list[Any]]:
@@ -172,6 +174,9 @@ class Rollout(ABC):
         codec: of the policy's tokenizer.
         user: who plays the user in training; None where nobody does.
         on_batch: called with every batch of trajectories, for logs.
+
+    Raises:
+        ValueError: the settings name an engine that cannot be used.
     """
 
     def __init__(
@@ -186,7 +191,7 @@ class Rollout(ABC):
         self.user = user
         self.on_batch = on_batch
         self.metrics: dict[str, float] = {}
-        self._engine: TransformersModel | None = None
+        self.sampler = make_sampler(settings, codec)
 
     @abstractmethod
     def prompt(self, index: int) -> str:
@@ -204,19 +209,18 @@ class Rollout(ABC):
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
         """Play the prompts with the trainer's current weights."""
-        if self._engine is None:
-            self._engine = TransformersModel(trainer.accelerator.unwrap_model(trainer.model), self.codec)
-        self._engine.weights_changed()
         sampling = Sampling(self.settings.max_tokens, self.settings.temperature)
-        policy = LanguageModelPolicy(self._engine, sampling)
-        played = self.play(policy, prompts, trainer.accelerator.process_index * len(prompts))
+        with self.sampler.current(trainer) as model:
+            policy = LanguageModelPolicy(model, sampling)
+            played = self.play(policy, prompts, trainer.accelerator.process_index * len(prompts))
+        self.sampler.played(played.trajectories)
         for trajectory in played.trajectories:
             trajectory.record.extra["rollout"] = (
                 trainer.state.global_step // self.settings.updates_per_rollout
             )
         if self.on_batch is not None:
             self.on_batch(played.trajectories)
-        self.metrics = played.metrics | cost(played, self.codec)
+        self.metrics = played.metrics | self.sampler.metrics | cost(played, self.codec)
         if self.settings.shuffle_rewards:
             shuffle_rewards(played.trajectories, self.settings)
         return to_trl(played.trajectories, self.codec.end_of_turn_id)

@@ -285,7 +285,7 @@ def prepare_folder(settings: RunSettings) -> None:
         if not path.exists():
             raise FileNotFoundError(f"nothing to resume: there is no {path}")
         before = settings.defaults() | _read(path)  # settings that are younger than the run
-        free = ("steps", "resume", "out")
+        free = ("steps", "resume", "out", "engine", "max_drift", "concurrency")
         differ = sorted(k for k in current if k not in free and before.get(k) != current[k])
         if differ:
             raise ValueError(f"{path} has other settings: {', '.join(differ)}; resume with those of the run")

@@ -5,9 +5,12 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from dialogue_gym.cli.arguments import json_object
+from dialogue_gym.language_models import named_language_model
+
 _AT_LEAST = {
     **dict.fromkeys(("steps", "groups", "max_turns", "max_tokens", "updates_per_rollout"), 1),
-    **dict.fromkeys(("save_steps", "policies"), 1),
+    **dict.fromkeys(("save_steps", "policies", "importance_cap"), 1),
     **dict.fromkeys(("seed", "micro_batch", "eval_dialogues", "lora_rank", "beta", "learning_rate"), 0),
 }
 
@@ -65,12 +68,7 @@ class RunSettings:
         Raises:
             ValueError: names the setting, its value and what would be right.
         """
-        try:
-            keywords = json.loads(self.env_kwargs)
-        except json.JSONDecodeError:
-            keywords = None
-        if not isinstance(keywords, dict):
-            raise ValueError(f"env_kwargs must be a JSON object such as '{{}}', got {self.env_kwargs!r}")
+        json_object(self.env_kwargs, "env_kwargs")
         for name, hint in get_type_hints(type(self)).items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 valid = ", ".join(get_args(hint))
@@ -126,6 +124,21 @@ class LearnerSettings(RunSettings):
     """Policies to keep, at even distances: the final one in ``policy``, earlier ones in ``policy-UPDATE``."""
     log_dialogues: bool = False
     """Append every training dialogue to ``dialogues.jsonl``."""
+    merge_lora: bool = False
+    """Add the adapter to the weights while dialogues are played, which saves time and costs a second copy
+    of the adapted weights. Afterwards the weights are what they were, bit for bit."""
+    engine: str | None = None
+    """Who samples in training. None: the trainer's own model. Else a language model that loads adapters,
+    by name ("vllm:PATH", "transformers:PATH") or as a JSON object ({"name": "http", "base_url": [...],
+    "model": ..., "tokenizer": ...}); it gets the adapter of lora_rank after every update."""
+    max_drift: float | None = None
+    """Only with engine: stop where after an update trainer and engine differ by more, in the natural
+    log-probability of any token of some replies. None: 0.001 in float32, 0.5 in bfloat16."""
+    importance_cap: float = 2.0
+    """Only with engine: a token counts by the trainer's probability over the engine's, at most this much."""
+    concurrency: int | None = None
+    """Dialogues at once, each at its own pace. None: what is fast with the models, which is all of them where
+    only servers are asked, and lockstep where a model in this process is."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, before anything is loaded.
@@ -145,12 +158,42 @@ class LearnerSettings(RunSettings):
                 f"micro_batch must divide groups * group_size = {self.groups * self.group_size}, "
                 f"got {self.micro_batch}"
             )
-
         if self.ratio_level != "token" and self.loss_type not in ("dapo", "grpo"):
             raise ValueError(
                 f"ratio_level {self.ratio_level!r} needs loss_type dapo or grpo, which are means over what "
                 f"has a ratio, got {self.loss_type!r}"
             )
+        self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        """Who samples, and how many dialogues at once."""
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, got {self.concurrency}")
+        if self.max_drift is not None and not self.max_drift > 0:
+            raise ValueError(f"max_drift must be above 0, got {self.max_drift}")
+        for name in ("engine", "merge_lora"):
+            if getattr(self, name) and not self.lora_rank:
+                raise ValueError(f"{name} needs an adapter: set lora_rank, for example to 16")
+        if self.engine is not None and self.merge_lora:
+            raise ValueError("merge_lora is for the trainer's own model; leave it out with engine")
+        self.engine_options()
+
+    def engine_options(self) -> dict[str, Any]:
+        """The name and options of the engine; empty where the trainer's own model samples.
+
+        Raises:
+            ValueError: neither a name nor a JSON object.
+        """
+        if self.engine is None:
+            return {}
+        if not self.engine.lstrip().startswith("{"):
+            return named_language_model(self.engine)
+        return json_object(self.engine, "engine")
+
+    @property
+    def drift_bound(self) -> float:
+        """``max_drift``, or what stands for None."""
+        return self.max_drift or {"float32": 1e-3, "bfloat16": 0.5}[self.dtype]
 
     @property
     def turn_advantage(self) -> Literal["turn_return", "turn_baseline"] | None:

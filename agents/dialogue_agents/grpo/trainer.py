@@ -10,7 +10,8 @@ import torch
 from trl import GRPOTrainer
 
 from dialogue_agents.grpo.credit import turn_advantages
-from dialogue_agents.grpo.ratios import make_units, unit_log_probs, unit_shares
+from dialogue_agents.grpo.engines import EngineDrift
+from dialogue_agents.grpo.ratios import make_units, truncated_weights, unit_log_probs, unit_shares
 from dialogue_agents.grpo.settings import LearnerSettings
 
 
@@ -21,7 +22,9 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     or rows. This class puts in the behaviour log-probabilities wherever TRL would use its own old ones, and
     an advantage for each token where credit goes by turns. Where a turn or a dialogue has one ratio, the
     old log-probabilities are those at which TRL's ratio of a token is that of its unit, and advantages are
-    weighted so that TRL's mean over tokens is one over units. Nothing else is overridden.
+    weighted so that TRL's mean over tokens is one over units. Where an engine samples, ratios are against the
+    trainer's own log-probabilities at that time, and advantages are weighted by truncated importance weights
+    of the engine's. Nothing else is overridden.
 
     Args:
         settings: of the run.
@@ -31,6 +34,7 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def __init__(self, settings: LearnerSettings, **keywords: Any) -> None:
         self.settings = settings
         self._of_loss: dict[str, Any] = {}
+        self._batch: dict[str, Any] = {}
         super().__init__(**keywords)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -54,22 +58,72 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             tokens, units = (shares > 0).sum(1, keepdim=True), shares.sum(1, keepdim=True)
         else:
             tokens, units = output["num_items_in_batch"], self.accelerator.gather(shares.sum()).sum()
-        advantages = output["advantages"]
-        each = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
-        weighted: torch.Tensor = each * shares * tokens / units.clamp(min=1.0)
+        weighted: torch.Tensor = _by_token(output["advantages"]) * shares * tokens / units.clamp(min=1.0)
         return weighted
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
-        self._of_loss = dict(inputs)  # a copy, since a batch may be used again
+        self._batch, self._of_loss = inputs, dict(inputs)  # a copy, since a batch may be used again
         return super()._compute_loss(model, self._of_loss)
 
     def _get_per_token_logps_and_entropies(self, *arguments: Any, **keywords: Any) -> Any:
-        """The forward pass, in TRL's loss just before it reads the old log-probabilities."""
+        """The forward pass, in TRL's loss just before it reads old log-probabilities and advantages."""
         output = super()._get_per_token_logps_and_entropies(*arguments, **keywords)
-        if "units" in self._of_loss:
-            old, units = self._of_loss["old_per_token_logps"], self._of_loss.pop("units")
-            self._of_loss["old_per_token_logps"] = unit_log_probs(output[0].detach(), old, units)
+        if self._of_loss:
+            of_loss, self._of_loss = self._of_loss, {}
+            self._set_ratios(of_loss, output[0].detach())
         return output
+
+    def _set_ratios(self, of_loss: dict[str, Any], new: torch.Tensor) -> None:
+        """Old log-probabilities, and how much an engine's tokens count, once the new ones are known."""
+        units = of_loss.pop("units", None)
+        if self.settings.engine is not None:
+            # at a batch's first use these are of the weights that the engine had: no other forward is needed
+            first = "own_log_probs" not in self._batch
+            self._correct(of_loss, self._batch.setdefault("own_log_probs", new), units, first)
+        if units is not None:
+            of_loss["old_per_token_logps"] = unit_log_probs(new, of_loss["old_per_token_logps"], units)
+
+    def _correct(self, of_loss: dict[str, Any], own: torch.Tensor, units: Any, note: bool) -> None:
+        """Ratios against the trainer's own log-probabilities; the engine's go into the advantages."""
+        behaviour = of_loss["old_per_token_logps"]
+        weights = truncated_weights(own, behaviour, units, self.settings.importance_cap)
+        of_loss["old_per_token_logps"] = own
+        of_loss["advantages"] = _by_token(of_loss["advantages"]) * weights
+        if note:
+            mask = (of_loss["completion_mask"] * of_loss["tool_mask"]).bool()
+            self._note_drift((own - behaviour).abs()[mask], weights[mask])
+
+    def _note_drift(self, gaps: torch.Tensor, weights: torch.Tensor) -> None:
+        """Metrics of the trained tokens of a batch, over all processes.
+
+        Raises:
+            EngineDrift: the mean difference is beyond what is allowed for single tokens.
+        """
+        capped = (weights >= self.settings.importance_cap).float()
+        sums = torch.stack([torch.ones_like(gaps), gaps, weights, capped]).sum(1, keepdim=True).T
+        count, *totals = self.accelerator.gather(sums).sum(0).tolist()
+        largest = self.accelerator.gather(torch.cat([gaps, gaps.new_zeros(1)]).max()).max()
+        if not count:
+            return
+        metrics = self._metrics["train"]
+        for name, total in zip(("drift", "weight", "capped"), totals, strict=True):
+            metrics[f"engine/{name}_mean"].append(total / count)
+        metrics["engine/drift_max"] = [max([float(largest), *metrics["engine/drift_max"]])]
+        self._check_drift(totals[0] / count)
+
+    def _check_drift(self, mean: float) -> None:
+        if not mean <= (bound := self.settings.drift_bound):
+            raise EngineDrift(
+                f"what the engine sampled after update {self.state.global_step} has log-probabilities that "
+                f"are on average {mean:.3g} off the trainer's, more than max_drift {bound:g}: are they "
+                "those of the tempered distribution (vLLM: --logprobs-mode processed_logprobs)? Nothing was learned "
+                "from them; --resume goes on from the last checkpoint"
+            )
+
+
+def _by_token(advantages: torch.Tensor) -> torch.Tensor:
+    """(B, T) as they are, (B,) as (B, 1)."""
+    return advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
 
 
 def _padded(rows: Sequence[Sequence[float]], like: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from dialogue_agents.grpo.rollouts import Played, Rollout, load_user, make_env, 
 from dialogue_agents.static_context.contexts import Context
 from dialogue_agents.static_context.settings import StaticContextSettings
 from dialogue_gym.language_models.codec import ChatCodec
-from dialogue_gym.rollout import Policy, Trajectory, play
+from dialogue_gym.rollout import Policy, Trajectory, play, suited_concurrency
 from dialogue_gym.rollout.evaluation import states_result
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import UserSimulator
@@ -71,6 +71,9 @@ class StaticContextRollout(Rollout):
         key = NoiseKey((self.settings.seed, "static_context", "order", number))
         return [int(i) for i in key.generator().permutation(len(self.contexts))]
 
+    def _pace(self, policy: Policy) -> int | None:
+        return self.settings.concurrency or suited_concurrency(self._env, policy)
+
     def _reply(
         self, policy: Policy, contexts: Sequence[Context], keys: Sequence[NoiseKey]
     ) -> list[Trajectory]:
@@ -83,6 +86,7 @@ class StaticContextRollout(Rollout):
             policy_seed=self.settings.seed,
             starts=[context.start for context in contexts],
             max_turns=[context.turns + 1 for context in contexts],
+            concurrency=self._pace(policy),
         )
         for reply, context in zip(replies, contexts, strict=True):
             reply.record.extra["context"] = {"line": context.line, "turn": context.turns}
@@ -103,6 +107,7 @@ class StaticContextRollout(Rollout):
             policy_seed=self.settings.seed,
             starts=[replies[i].record for i, _ in rows],
             max_turns=[min(_turns(replies[i]) + self._window, limit) for i, _ in rows],
+            concurrency=self._pace(policy),
         )
         size = self._look_ahead
         return {i: played[n * size : (n + 1) * size] for n, i in enumerate(goes_on)}

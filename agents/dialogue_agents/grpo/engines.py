@@ -1,0 +1,231 @@
+"""Who samples in training: the trainer's own model, or an engine beside it that gets its adapter."""
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+
+from dialogue_agents.grpo.lora import keep_only, merged, save_adapter
+from dialogue_agents.grpo.settings import LearnerSettings
+from dialogue_gym.language_models import GenerationRequest, Sampling, load_language_model
+from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.transformers_engine import TransformersModel
+from dialogue_gym.rollout import Trajectory
+from dialogue_gym.seeding import NoiseKey
+
+PROBES = 8
+"""Replies that are scored after every update."""
+
+
+class EngineDrift(ValueError):
+    """Engine and trainer differ by more than is allowed."""
+
+
+class Sampler(Protocol):
+    """Gives the model that plays the next rollout."""
+
+    metrics: dict[str, float]
+
+    def current(self, trainer: Any) -> Any:
+        """A context manager: the model, with the trainer's weights."""
+        ...
+
+    def played(self, trajectories: Sequence[Trajectory]) -> None:
+        """What it has just played."""
+        ...
+
+
+class OwnModel:
+    """The trainer's own model, which has its weights.
+
+    Args:
+        codec: of its tokenizer.
+        merge: whether to add the adapter to the weights while it samples.
+    """
+
+    def __init__(self, codec: ChatCodec, merge: bool = False) -> None:
+        self.codec, self.merge = codec, merge
+        self.metrics: dict[str, float] = {}
+        self._model: TransformersModel | None = None
+
+    @contextmanager
+    def current(self, trainer: Any) -> Iterator[TransformersModel]:
+        """The model, after its caches of older weights are dropped."""
+        module = trainer.accelerator.unwrap_model(trainer.model)
+        self._model = self._model or TransformersModel(module, self.codec)
+        with merged(module) if self.merge else nullcontext():
+            self._model.weights_changed()
+            yield self._model
+
+    def played(self, trajectories: Sequence[Trajectory]) -> None:
+        """Nothing to learn from them."""
+
+
+class SyncedEngine:
+    """An engine beside the trainer, which gets the adapter before every rollout and is held against it.
+
+    The first process writes the adapter to ``out/adapters``; engines on other machines must find it there.
+    Each process has its own engine, or its own share of the addresses of one (``own_share``).
+
+    Args:
+        settings: of the run.
+        codec: of the policy's tokenizer.
+
+    Attributes:
+        metrics: "engine/drift", the largest difference of the probe over all processes, and "engine/sync_s".
+
+    Raises:
+        ValueError: there is no such engine, or it cannot take token ids and adapters of this tokenizer.
+    """
+
+    def __init__(self, settings: LearnerSettings, codec: ChatCodec) -> None:
+        self.settings, self.codec = settings, codec
+        self.model = load_engine(settings, codec)
+        self.metrics: dict[str, float] = {}
+        self._folder = settings.out.resolve() / "adapters"
+        self._own: TransformersModel | None = None
+        self._replies: list[tuple[GenerationRequest, list[int]]] = []
+
+    @contextmanager
+    def current(self, trainer: Any) -> Iterator[Any]:
+        """The engine, once it has the trainer's adapter and says what the trainer says.
+
+        Raises:
+            EngineDrift: it says something else.
+        """
+        begun = time.perf_counter()
+        module, accelerator = trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator
+        folder = self._folder / str(trainer.state.global_step)
+        if accelerator.is_main_process:
+            folder.parent.mkdir(exist_ok=True)
+            save_adapter(module, folder)
+        accelerator.wait_for_everyone()
+        self.model.load_adapter(folder)
+        self._own = self._own or TransformersModel(module, self.codec)
+        drift = torch.tensor([self._drift(self._own)], device=accelerator.device)
+        self.metrics["engine/drift"] = float(accelerator.gather(drift).max())
+        self._check(trainer.state.global_step)
+        if accelerator.is_main_process:  # all have loaded theirs
+            keep_only(folder)
+        self.metrics["engine/sync_s"] = time.perf_counter() - begun
+        yield self.model
+
+    def played(self, trajectories: Sequence[Trajectory]) -> None:
+        """Keep some replies of a rollout, spread over it, for the next probe."""
+        spoken = [t for t in trajectories if any(t.loss_mask)]
+        self._replies = [last_reply(t) for t in spoken[:: math.ceil(len(spoken) / PROBES) or 1]]
+
+    def _drift(self, own: TransformersModel) -> float:
+        """The largest difference between the log-probabilities that trainer and engine give to a token."""
+        self._replies = self._replies or self._first_replies()
+        requests, replies = [request for request, _ in self._replies], [ids for _, ids in self._replies]
+        rows = zip(own.score(requests, replies), self.model.score(requests, replies), strict=True)
+        return max(_gap(a, b) for left, right in rows for a, b in zip(left, right, strict=True))
+
+    def _first_replies(self) -> list[tuple[GenerationRequest, list[int]]]:
+        """What the engine says before any dialogue was played.
+
+        Raises:
+            ValueError: it says nothing.
+        """
+        requests = [
+            GenerationRequest(
+                ("probe", i),
+                ({"role": "user", "content": f"What is {i} plus {i}?"},),
+                NoiseKey((self.settings.seed, "grpo", "probe", i)),
+            )
+            for i in range(PROBES)
+        ]
+        completions = self.model.generate(requests, Sampling(self.settings.max_tokens))
+        self.model.forget([request.dialogue_id for request in requests])
+        problem = next((c.error or "it sampled no token" for c in completions if not c.token_ids), None)
+        if problem is not None:
+            raise ValueError(f"engine: {problem}")
+        return [
+            (replace(request, prompt_ids=c.prompt_ids), c.token_ids)
+            for request, c in zip(requests, completions, strict=True)
+        ]
+
+    def _check(self, update: int) -> None:
+        drift, bound = self.metrics["engine/drift"], self.settings.drift_bound
+        if not drift <= bound:
+            raise EngineDrift(
+                f"after update {update} the engine's log-probability of a token is {drift:.3g} off the "
+                f"trainer's, more than max_drift {bound:g}: does it serve other weights, or in other "
+                "precision? Nothing was sampled from it; --resume goes on from the last checkpoint"
+            )
+
+
+def make_sampler(settings: LearnerSettings, codec: ChatCodec) -> Sampler:
+    """Who samples, by the settings.
+
+    Raises:
+        ValueError: an engine that cannot be.
+    """
+    return OwnModel(codec, settings.merge_lora) if settings.engine is None else SyncedEngine(settings, codec)
+
+
+def load_engine(settings: LearnerSettings, codec: ChatCodec) -> Any:
+    """This process's engine.
+
+    Raises:
+        ValueError: there is no such engine, or it cannot take token ids and adapters of this tokenizer.
+    """
+    model: Any = load_language_model(own_share(settings.engine_options(), *rank()))
+    name = f"engine {settings.engine!r}"
+    for part, lack in (
+        ("codec", "works on text; GRPO needs token ids (a server's: give its tokenizer)"),
+        ("load_adapter", "cannot load adapters"),
+        ("score", "cannot score replies"),
+    ):
+        if not hasattr(model, part):
+            raise ValueError(f"{name} {lack}")
+    if model.codec.identity() != codec.identity():
+        raise ValueError(f"{name} has another tokenizer or chat template than policy {settings.policy!r}")
+    return model
+
+
+def rank() -> tuple[int, int]:
+    """Number of this process, and how many there are, as ``torchrun`` and ``accelerate launch`` say it."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def own_share(options: Mapping[str, Any], process: int, processes: int) -> dict[str, Any]:
+    """An engine's options with the addresses of one process: every so-many-th, at least one.
+
+    Each process loads its adapters where it samples. Where there are fewer addresses than processes, some
+    share a server, which then holds an adapter for each of them.
+
+    Example:
+        >>> own_share({"name": "http", "base_url": ["a", "b", "c", "d"]}, 1, 2)["base_url"]
+        ['b', 'd']
+        >>> own_share({"name": "http", "base_url": ["a", "b"]}, 3, 4)["base_url"]
+        ['b']
+    """
+    addresses = options.get("base_url")
+    if isinstance(addresses, str):
+        addresses = addresses.split(",")
+    if not addresses:
+        return dict(options)
+    own = addresses[process::processes] or [addresses[process % len(addresses)]]
+    return {**options, "base_url": own if len(own) > 1 else own[0]}
+
+
+def last_reply(trajectory: Trajectory) -> tuple[GenerationRequest, list[int]]:
+    """The policy's last message in tokens, and the request for it."""
+    turn = max(trajectory.turn_index)
+    start = trajectory.turn_index.index(turn)
+    key = NoiseKey((trajectory.record.task_seed, trajectory.record.reply_seed, "probe"))
+    prompt = trajectory.token_ids[:start]
+    return GenerationRequest(("probe", key), (), key, prompt), trajectory.token_ids[start:]
+
+
+def _gap(left: float, right: float) -> float:
+    """The difference; infinite where one of them is no number."""
+    gap = abs(left - right)
+    return math.inf if math.isnan(gap) else gap
