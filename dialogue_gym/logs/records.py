@@ -44,7 +44,8 @@ class DialogueRecord:
         end_reason: an ``EndReason`` value; None when it is not over.
         reward: None when unscored.
         metrics: the scorer's.
-        extra: anything else that an importer or a study wants to keep.
+        extra: anything else that an importer or a study wants to keep. ``turn_rewards`` in it, one number for
+            each message of the agent or None, are what learners are paid in place of the reward.
     """
 
     env_id: str
@@ -74,12 +75,15 @@ class PolicyRecord:
         messages: the dialogue; user first, roles alternate.
         end_reason: an ``EndReason`` value; None when it is not over.
         reward: None when unscored.
+        turn_rewards: what each message of the agent is paid in training, where the log was annotated
+            (``dialogue_gym.rewards``); the score stays in ``reward``.
     """
 
     env_id: str
     messages: list[Message]
     end_reason: str | None
     reward: float | None
+    turn_rewards: list[float] | None = None
 
     @property
     def scored(self) -> bool:
@@ -98,7 +102,10 @@ _FIELDS = [f.name for f in fields(DialogueRecord)]
 def policy_view(record: DialogueRecord) -> PolicyRecord:
     """What the agent may see of a record."""
     messages: list[Message] = [{"role": m["role"], "content": m["content"]} for m in record.messages]
-    return PolicyRecord(record.env_id, messages, record.end_reason, record.reward)
+    paid = record.extra.get("turn_rewards")
+    return PolicyRecord(
+        record.env_id, messages, record.end_reason, record.reward, None if paid is None else list(paid)
+    )
 
 
 # writing -------------------------------------------------------------------------------------------
@@ -359,6 +366,14 @@ def _check_whole(record: DialogueRecord, where: str) -> None:
             "turns_metadata",
             f"has {len(record.turns_metadata)} items, should have {expected}, one for each user message",
         )
+    paid = record.extra.get("turn_rewards")
+    if paid is not None and not _one_for_each_reply(paid, len(record.messages) // 2):
+        raise _fault(
+            where,
+            "extra",
+            f"turn_rewards is {_short(paid)}, should be null or {len(record.messages) // 2} finite numbers, "
+            "one for each message of the agent",
+        )
     reason = record.end_reason
     if record.reward is not None and reason is not None and not EndReason(reason).scored:
         raise _fault(
@@ -366,6 +381,10 @@ def _check_whole(record: DialogueRecord, where: str) -> None:
             "reward",
             f"is {record.reward}, should be null: a dialogue that ended by {reason!r} is unscored",
         )
+
+
+def _one_for_each_reply(values: Any, replies: int) -> bool:
+    return isinstance(values, list | tuple) and len(values) == replies and all(map(_is_number, values))
 
 
 def _fault(where: str, name: str, what: str) -> ValueError:

@@ -112,7 +112,8 @@ def test_the_policy_view_holds_nothing_that_is_the_laboratorys(tmp_path: Path) -
     (seen,) = read_log(path, "policy")
     assert isinstance(seen, PolicyRecord)
     assert SECRET not in repr(asdict(seen))
-    assert {f.name for f in fields(PolicyRecord)} == {"env_id", "messages", "end_reason", "reward"}
+    names = {"env_id", "messages", "end_reason", "reward", "turn_rewards"}
+    assert {f.name for f in fields(PolicyRecord)} == names
     assert (seen.scored, seen.turns, seen.reward) == (True, 1, 0.5)
     assert not policy_view(record(end_reason="aborted", reward=None)).scored
 
