@@ -25,16 +25,13 @@ class KeyedEngine:
 
     Args:
         vocabulary: number of tokens.
-        end: the token that ends a turn.
+        end: the token that ends a turn; about a fifth of the tokens do.
         spread: standard deviation of the logits.
-        end_logit: of ``end``; on average about a fifth of the tokens end a turn by default.
     """
 
-    def __init__(
-        self, vocabulary: int, end: int, spread: float = 1.0, end_logit: float | None = None
-    ) -> None:
+    def __init__(self, vocabulary: int, end: int, spread: float = 1.0) -> None:
         self.vocabulary, self.end, self.spread = vocabulary, end, spread
-        self.end_logit = np.log(vocabulary / 4) + spread**2 / 2 if end_logit is None else end_logit
+        self._end_logit = np.log(vocabulary / 4) + spread**2 / 2
 
     def logits(self, ids: Sequence[int], start: int, adapter: str | None) -> np.ndarray:
         digest = blake2b(repr(adapter).encode(), digest_size=8)
@@ -44,7 +41,7 @@ class KeyedEngine:
             if i >= start:
                 generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest.digest(), "little")))
                 rows.append(generator.standard_normal(self.vocabulary) * self.spread)
-                rows[-1][self.end] = self.end_logit
+                rows[-1][self.end] = self._end_logit
         return np.array(rows)
 
 
@@ -75,10 +72,8 @@ def sample(
 def prompt_log_probs(engine: Engine, ids: Sequence[int], adapter: str | None) -> list[Any]:
     """As vLLM has them: None for the first token, then {token id: {"logprob": ...}} for each."""
     rows = _log_softmax(engine.logits(ids, 0, adapter)[:-1]) if len(ids) > 1 else ()
-    return [
-        None,
-        *({str(i): {"logprob": float(row[i]), "rank": 1}} for i, row in zip(ids[1:], rows, strict=True)),
-    ]
+    pairs = zip(ids[1:], rows, strict=True)
+    return [None, *({str(i): {"logprob": float(row[i]), "rank": 1}} for i, row in pairs)]
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

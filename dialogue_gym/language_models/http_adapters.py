@@ -42,7 +42,7 @@ async def load(connection: Connection, adapter: Adapter) -> str | None:
         return None
     loaded = [s for s, outcome in zip(servers, outcomes, strict=True) if not isinstance(outcome, Failure)]
     await unload(connection, adapter, loaded)
-    return f"the adapter {adapter.path!r} cannot be loaded: {refusals[0].problem}; {_ADVICE}"
+    return f"the adapter {adapter.path!r} cannot be loaded: {refusals[0].problem}"
 
 
 async def unload(connection: Connection, adapter: Adapter, servers: list[Endpoint] | None = None) -> None:
@@ -59,7 +59,7 @@ async def unload(connection: Connection, adapter: Adapter, servers: list[Endpoin
 async def _tell(
     connection: Connection, server: Endpoint, path: str, fields: dict[str, str]
 ) -> bool | Failure:
-    question = Question(path, read=lambda body: True, body=lambda: fields, of="answer about an adapter")
+    question = Question(path, read=lambda body: True, body=lambda: fields, advice=_ADVICE)
     outcome = await connection.ask(question, _KEY, only=server)
     if isinstance(outcome, Failure) and _DONE in outcome.problem:
         return True

@@ -31,12 +31,14 @@ class Question(Generic[T]):
             UnusableAnswerError for a body that is no answer.
         body: the fields to send, made anew for each attempt; None to send nothing (GET).
         of: what the answer should be, for errors.
+        advice: what would be right where a server refuses; "" for what fits the refusal.
     """
 
     path: str
     read: Callable[[bytes], T | Failure]
     body: Callable[[], Mapping[str, Any]] | None = None
     of: str = "chat completion"
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Connection:
             async with asyncio.timeout_at(deadline):
                 answer, content = await self._send(question, endpoint)
             if answer.status_code >= 300:
-                return refused(answer.status_code, answer.headers, _parsed(content), self._key_variable)
+                return self._refused(question, answer, content)
             return question.read(content)
         except TimeoutError:
             late = f"no answer within {self._patience.deadline_s:g} s"
@@ -151,6 +153,12 @@ class Connection:
         except UnusableAnswerError as error:
             advice = "is base_url an OpenAI-style API?"
             return Failure(f"the answer is no {question.of}: {error}", advice)
+
+    def _refused(self, question: Question[Any], answer: "httpx2.Response", content: bytes) -> Failure:
+        status = answer.status_code
+        failure = refused(status, answer.headers, _parsed(content), self._key_variable)
+        about_key = status in (401, 403)
+        return replace(failure, advice=question.advice) if question.advice and not about_key else failure
 
     async def _send(self, question: Question[T], endpoint: Endpoint) -> "tuple[httpx2.Response, bytes]":
         """The head of the answer and its body.

@@ -1,5 +1,6 @@
 """Several servers of one model: who gets the next request, and who is left alone for a while."""
 
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class Endpoints:
         self.all = [Endpoint(url) for url in urls]
         self._clock = clock
         self._homes: dict[Hashable, Endpoint] = {}
+        self._lock = threading.Lock()  # forget is called from any thread
 
     def pick(self, dialogue_id: Hashable, failed: Endpoint | None = None) -> Endpoint:
         """Where the dialogue is at home; else, or where that rests, who has the fewest requests in flight.
@@ -84,10 +86,9 @@ class Endpoints:
 
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
         """These dialogues are over; may be called from any thread."""
-        for dialogue_id in dialogue_ids:
-            home = self._homes.pop(dialogue_id, None)
-            if home is not None:
-                home.dialogues -= 1
+        with self._lock:
+            for dialogue_id in dialogue_ids:
+                self._leave(dialogue_id)
 
     def _able(self, failed: Endpoint | None) -> list[Endpoint]:
         """Who can be asked: no one that rests or failed just now, where there are others; never nobody."""
@@ -98,8 +99,14 @@ class Endpoints:
     def _settle(self, dialogue_id: Hashable, home: Endpoint) -> None:
         if dialogue_id is None:
             return
-        self.forget([dialogue_id])
-        if len(self._homes) >= _REMEMBERED:
-            self.forget([next(iter(self._homes))])
-        self._homes[dialogue_id] = home
-        home.dialogues += 1
+        with self._lock:
+            self._leave(dialogue_id)
+            if len(self._homes) >= _REMEMBERED:
+                self._leave(next(iter(self._homes)))
+            self._homes[dialogue_id] = home
+            home.dialogues += 1
+
+    def _leave(self, dialogue_id: Hashable) -> None:
+        home = self._homes.pop(dialogue_id, None)
+        if home is not None:
+            home.dialogues -= 1

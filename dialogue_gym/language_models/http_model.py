@@ -6,16 +6,16 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from dialogue_gym.dialogue import clean_text
-from dialogue_gym.language_models import http_adapters, http_tokens
+from dialogue_gym.language_models import http_adapters
 from dialogue_gym.language_models.base import Completion, GenerationRequest, LanguageModelError, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
-from dialogue_gym.language_models.http_answers import Failure, read_answer
-from dialogue_gym.language_models.http_calls import Connection, Patience, Question
+from dialogue_gym.language_models.http_adapters import Adapter
+from dialogue_gym.language_models.http_answers import Failure
+from dialogue_gym.language_models.http_calls import Connection, Patience
+from dialogue_gym.language_models.http_rows import Rows, context_ids, failed
 from dialogue_gym.language_models.http_settings import (
     api_key,
     check_positive,
@@ -23,12 +23,9 @@ from dialogue_gym.language_models.http_settings import (
     checked_urls,
     require,
 )
-from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.language_models.http_tokens import load_codec
 
 T = TypeVar("T")
-
-_SEEDS = 2**31  # some servers know no larger ones
-_SCORING, _LISTING = NoiseKey(("score",)), NoiseKey(("models",))  # of the jitter in waits
 
 
 @dataclass(eq=False)
@@ -111,8 +108,17 @@ class HttpModel:
             ) from error
         self._key()
         if self.tokenizer is not None:
-            self.codec = http_tokens.load_codec(self.tokenizer)
-        self._adapter: http_adapters.Adapter | None = None
+            self.codec = load_codec(self.tokenizer)
+        self._rows = Rows(
+            self.model,
+            None if self.tokenizer is None else self.codec,
+            self.seed,
+            self.log_probs,
+            self.token_ids,
+            self.max_tokens_field,
+            self.extra_body or {},
+        )
+        self._adapter: Adapter | None = None
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._end: Callable[[], object] | None = None
@@ -121,11 +127,11 @@ class HttpModel:
         """One completion per request, in order; may be called from several threads."""
         if not requests:
             return []
-        prompts = [self._prompt(request) for request in requests]
+        rows = [(request, self._rows.prompt(request), sampling) for request in requests]
         try:
-            return self._run(lambda connection: self._answer_all(connection, requests, prompts, sampling))
+            return self._run(lambda server: _gathered(self._rows.answer(server, *row) for row in rows))
         except concurrent.futures.CancelledError:
-            return [_failed(f"{self}: closed before the answer came")] * len(requests)
+            return [failed(f"{self}: closed before the answer came") for _ in requests]
 
     def score(
         self, requests: Sequence[GenerationRequest], texts: Sequence[str | Sequence[int]]
@@ -143,8 +149,8 @@ class HttpModel:
             [*codec.content_ids(text), codec.end_of_turn_id] if isinstance(text, str) else list(text)
             for text in texts
         ]
-        prompts = [_context(codec, request) for request in requests]
-        outcomes = self._call(lambda connection: self._score_all(connection, prompts, replies))
+        rows = list(zip([context_ids(codec, request) for request in requests], replies, strict=True))
+        outcomes = self._call(lambda server: _gathered(self._rows.score(server, *row) for row in rows))
         for outcome in outcomes:
             if isinstance(outcome, Failure) and outcome.overflow:
                 raise ValueError(outcome.problem)
@@ -159,11 +165,11 @@ class HttpModel:
         Raises:
             LanguageModelError: a server refuses it, or none is there; what was used before stays in use.
         """
-        new = http_adapters.Adapter.fresh(path)
+        new = Adapter.fresh(path)
         problem = self._call(lambda connection: http_adapters.load(connection, new))
         if problem is not None:
             raise LanguageModelError(problem)
-        old, self._adapter = self._adapter, new
+        old, self._adapter, self._rows.served = self._adapter, new, new.name
         if old is not None:
             self._call(lambda connection: http_adapters.unload(connection, old))
 
@@ -174,7 +180,7 @@ class HttpModel:
         Raises:
             LanguageModelError: there is no answer, or the server does not say.
         """
-        limit = _or_raise(self._call(self._learn_max_context))
+        limit = _or_raise(self._call(self._rows.max_context))
         if limit is None:
             raise LanguageModelError(f"{self}: its list of models gives no max_model_len (vLLM's does)")
         return limit
@@ -277,111 +283,9 @@ class HttpModel:
         require(self.tokenizer is not None, f"{method} works on token ids: give tokenizer=FOLDER")
         return self.codec
 
-    def _prompt(self, request: GenerationRequest) -> list[int] | Completion:
-        """The token ids to send (none without a tokenizer), or why there can be no answer."""
-        if self.tokenizer is None:
-            given = request.prompt_ids is not None
-            return _failed(f"{self}: without a tokenizer it takes no token ids (prompt_ids)") if given else []
-        try:
-            return _context(self.codec, request)
-        except ValueError as error:
-            return _failed(str(error))
 
-    async def _answer_all(
-        self,
-        connection: Connection,
-        requests: Sequence[GenerationRequest],
-        prompts: Sequence[list[int] | Completion],
-        sampling: Sampling,
-    ) -> list[Completion]:
-        rows = zip(requests, prompts, strict=True)
-        return await asyncio.gather(*(self._answer(connection, *row, sampling) for row in rows))
-
-    async def _answer(
-        self,
-        connection: Connection,
-        request: GenerationRequest,
-        prompt: list[int] | Completion,
-        sampling: Sampling,
-    ) -> Completion:
-        if isinstance(prompt, Completion):
-            return prompt
-        # held while a row waits for its next attempt, too: a server in trouble is asked less
-        async with connection.slots:
-            question = await self._question(connection, request, prompt, sampling)
-            if isinstance(question, Failure):
-                outcome: Completion | Failure = question
-            else:
-                outcome = await connection.ask(question, request.key, request.dialogue_id)
-        if isinstance(outcome, Failure):
-            return _failed(outcome.problem, prompt, "overflow" if outcome.overflow else "error")
-        return outcome
-
-    async def _question(
-        self, connection: Connection, request: GenerationRequest, prompt: list[int], sampling: Sampling
-    ) -> Question[Completion] | Failure:
-        """What to ask for a row, or why there is no use in asking."""
-        seed = {"seed": request.key.child("tokens").seed() % _SEEDS if self.seed else None}
-        if self.tokenizer is None:
-            body = partial(self._body, self._chat_fields(request, sampling) | seed)
-            return Question("chat/completions", read_answer, body)
-        limit = await self._learn_max_context(connection)
-        if isinstance(limit, Failure):
-            if limit.transient:
-                return limit
-            limit = None  # a server without a list of models; it says itself what it cannot do
-        fields = http_tokens.sampling_fields(prompt, sampling, self.codec.end_of_turn_id, limit)
-        read = partial(http_tokens.read_reply, prompt=prompt, codec=self.codec)
-        return Question("completions", read, partial(self._body, fields | seed), "completion")
-
-    def _chat_fields(self, request: GenerationRequest, sampling: Sampling) -> dict[str, Any]:
-        return {
-            "messages": [{"role": m["role"], "content": clean_text(m["content"])} for m in request.messages],
-            self.max_tokens_field: sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "logprobs": self.log_probs or None,
-            "return_token_ids": self.token_ids or None,
-        }
-
-    def _body(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """What is sent; made for each attempt, as the adapter may have changed since the last."""
-        chosen = {**fields, **(self.extra_body or {})}
-        served = self._adapter.name if self._adapter else self.model
-        return {"model": served, **{name: value for name, value in chosen.items() if value is not None}}
-
-    async def _score_all(
-        self, connection: Connection, prompts: Sequence[list[int]], replies: Sequence[list[int]]
-    ) -> list[list[float] | Failure]:
-        async def score(prompt: list[int], reply: list[int]) -> list[float] | Failure:
-            body = partial(self._body, http_tokens.scoring_fields(prompt + reply))
-            read = partial(http_tokens.read_scores, reply=reply)
-            async with connection.slots:
-                return await connection.ask(Question("completions", read, body, "completion"), _SCORING)
-
-        return await asyncio.gather(*map(score, prompts, replies))
-
-    async def _learn_max_context(self, connection: Connection) -> int | Failure | None:
-        read = partial(http_tokens.read_max_context, model=self.model)
-        return await connection.ask_once(Question("models", read, of="list of models"), _LISTING)
-
-
-def _context(codec: ChatCodec, request: GenerationRequest) -> list[int]:
-    """The token ids of a context.
-
-    Raises:
-        ValueError: a malformed conversation, or no ids.
-    """
-    ids = codec.encode(request.messages) if request.prompt_ids is None else list(request.prompt_ids)
-    if not ids:
-        raise ValueError("the context is empty")
-    return ids
-
-
-def _failed(
-    error: str, prompt: Sequence[int] = (), reason: Literal["error", "overflow"] = "error"
-) -> Completion:
-    return Completion("", prompt_ids=list(prompt), finish_reason=reason, error=error)
+async def _gathered(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    return await asyncio.gather(*coroutines)
 
 
 def _or_raise(outcome: T | Failure) -> T:
@@ -390,7 +294,8 @@ def _or_raise(outcome: T | Failure) -> T:
     return outcome
 
 
-def _from_settings(settings: dict[str, Any], adapter: http_adapters.Adapter | None) -> HttpModel:
+def _from_settings(settings: dict[str, Any], adapter: Adapter | None) -> HttpModel:
     model = HttpModel(**settings)
-    model._adapter = adapter
+    if adapter is not None:
+        model._adapter, model._rows.served = adapter, adapter.name
     return model

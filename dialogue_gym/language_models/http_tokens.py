@@ -15,6 +15,17 @@ T = TypeVar("T")
 _GIVES_IDS = "leave tokenizer out where 'return_token_ids' is not known; vLLM knows it"
 
 
+# vLLM takes what is not sent from the model's generation_config.json
+_NOTHING_ELSE = {
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+_MODE_TOKENS, _MODE_TEMPERATURE, _MODE_SLACK = 8, 1e4, 0.1
+
+
 def load_codec(tokenizer: str) -> ChatCodec:
     """The chat codec of the tokenizer in a folder or on the hub.
 
@@ -58,12 +69,42 @@ def sampling_fields(
         "return_token_ids": True,
         "stop_token_ids": [end],
         "ignore_eos": True,
+        **_NOTHING_ELSE,
     }
 
 
 def scoring_fields(prompt: Sequence[int]) -> dict[str, Any]:
     """The fields that ask for the log-probabilities of the prompt itself; one token must be sampled, too."""
     return {"prompt": list(prompt), "max_tokens": 1, "temperature": 1.0, "prompt_logprobs": 0}
+
+
+def mode_fields(codec: ChatCodec) -> dict[str, Any]:
+    """The fields of a question whose log-probabilities show whether they are of the tempered distribution.
+
+    At a temperature this high all tokens are equally likely.
+    """
+    sampling = Sampling(_MODE_TOKENS, _MODE_TEMPERATURE)
+    fields = sampling_fields([codec.end_of_turn_id], sampling, codec.end_of_turn_id, None)
+    return {**fields, "stop_token_ids": [], "seed": 0}
+
+
+def read_mode(body: bytes, codec: ChatCodec) -> bool | Failure:
+    """True, or a failure where the log-probabilities are those of the untempered distribution.
+
+    Raises:
+        UnusableAnswerError: no completion.
+    """
+    reply = read_reply(body, [codec.end_of_turn_id], codec)
+    if isinstance(reply, Failure):
+        return reply
+    even = -math.log(codec.identity()["vocabulary"])
+    if all(abs(value - even) < _MODE_SLACK for value in reply.log_probs):
+        return True
+    return Failure(
+        "the server gives log-probabilities as they are before temperature and top_p",
+        "start vLLM with --logprobs-mode processed_logprobs, or sample at temperature 1 with top_p 1",
+        transient=False,
+    )
 
 
 def read_reply(body: bytes, prompt: Sequence[int], codec: ChatCodec) -> Completion | Failure:
