@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
-from dialogue_gym.dialogue import clean_text
+from dialogue_gym.dialogue import clean_text, visible
 from dialogue_gym.language_models.base import Completion
 
 _RETRIED = {408, 409, 425, 429}  # and every 5xx
@@ -115,8 +115,8 @@ def refused(status: int, headers: Mapping[str, str], body: Any, key_variable: st
 
 
 def one_line(text: str) -> str:
-    """Runs of white space become one space."""
-    return " ".join(text.split())
+    """Runs of white space become one space; control characters are shown as escapes."""
+    return visible(" ".join(text.split()))
 
 
 def _message(body: Any) -> str:
