@@ -1,14 +1,14 @@
 """The protocol of turn rewards: recorded dialogues in, one number for each message of the agent out."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.registry import Registry
-from dialogue_gym.rollout import Policy, PolicyReply, PolicyRequest
+from dialogue_gym.rollout import Policy
 
 
 @runtime_checkable
@@ -36,6 +36,7 @@ class TurnReward(Protocol):
         ...
 
 
+@dataclass(slots=True)
 class CurrentPolicy:
     """The policy under training, whichever object has its weights at the time.
 
@@ -43,22 +44,14 @@ class CurrentPolicy:
         policy: who speaks now; exchanged by the learner.
     """
 
-    def __init__(self, policy: Policy | None = None) -> None:
-        self.policy = policy
+    policy: Policy | None = None
 
-    def act(self, requests: Sequence[PolicyRequest]) -> list[PolicyReply]:
-        """As the policy that is there now."""
-        return self._now().act(requests)
+    def now(self) -> Policy:
+        """Who speaks now.
 
-    def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
-        """As the policy that is there now."""
-        self._now().forget(dialogue_ids)
-
-    def identity(self) -> dict[str, Any]:
-        """Of the policy that is there now."""
-        return self._now().identity()
-
-    def _now(self) -> Policy:
+        Raises:
+            ValueError: nobody yet.
+        """
         if self.policy is None:
             raise ValueError("this turn reward needs the policy under training, and was given none")
         return self.policy

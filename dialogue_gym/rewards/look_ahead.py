@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.registry import nearest
-from dialogue_gym.rewards.base import Training, is_over, is_unscored, replies, turn_rewards
-from dialogue_gym.rollout import Policy, Trajectory, play
+from dialogue_gym.rewards.base import CurrentPolicy, Training, is_over, is_unscored, replies, turn_rewards
+from dialogue_gym.rollout import Policy, Trajectory, play, suited_concurrency
 from dialogue_gym.seeding import NoiseKey
 
 Pays = Literal["gain", "value"]
@@ -21,6 +21,7 @@ def continuations(
     reply_seeds: Sequence[Sequence[int]],
     window: int,
     policy_seed: int = 0,
+    concurrency: int | None = None,
 ) -> list[list[Trajectory]]:
     """Futures of dialogues that end with the agent's message: the user replies, and so on.
 
@@ -31,6 +32,7 @@ def continuations(
         reply_seeds: for each, the seeds of its futures.
         window: turns that a future may have, within the environment's limit.
         policy_seed: seeds the policy's own noise.
+        concurrency: see ``play``.
 
     Returns:
         For each start its futures, in the order of their seeds.
@@ -44,6 +46,7 @@ def continuations(
         policy_seed=policy_seed,
         starts=[start for start, _ in rows],
         max_turns=[min(replies(start) + window, env.max_turns) for start, _ in rows],
+        concurrency=concurrency,
     )
     rest = iter(played)
     return [[next(rest) for _ in seeds] for seeds in reply_seeds]
@@ -112,7 +115,7 @@ class LookAhead:
     def __init__(
         self,
         env: DialogueVectorEnv,
-        policy: Policy,
+        policy: Policy | CurrentPolicy,
         continuations: int = 3,
         window: int = 2,
         pays: Pays = "gain",
@@ -176,10 +179,10 @@ class LookAhead:
         starts = [self._start(record, turn) for record, turn in wanted]
         if not starts:
             return []
-        self.policy.identity()  # where there is no policy this raises; in play it would cost dialogues
-        found = continuations(
-            self.env, self.policy, starts, [self._seeds(s) for s in starts], self.window, self.seed
-        )
+        policy = self.policy.now() if isinstance(self.policy, CurrentPolicy) else self.policy
+        seeds = [self._seeds(start) for start in starts]
+        pace = suited_concurrency(self.env, policy)
+        found = continuations(self.env, policy, starts, seeds, self.window, self.seed, pace)
         for start, futures in zip(starts, found, strict=True):
             self.spent.add(start, futures)
         return [mean_score(futures) for futures in found]

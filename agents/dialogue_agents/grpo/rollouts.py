@@ -3,15 +3,17 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dialogue_agents.grpo.engines import make_sampler
 from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
+from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.envs.parts import build_simulator
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.rewards import LookAhead, Training, TurnReward, build_turn_reward, pay
 from dialogue_gym.rollout import (
     LanguageModelPolicy,
     Policy,
@@ -192,6 +194,18 @@ class Rollout(ABC):
         self.on_batch = on_batch
         self.metrics: dict[str, float] = {}
         self.sampler = make_sampler(settings, codec)
+        self._training: Training | None = None
+        self._turn_reward: TurnReward | None = None
+
+    def pay_in(self, env: DialogueVectorEnv) -> None:
+        """Make the turn reward that the settings want, for dialogues of this environment.
+
+        Raises:
+            ValueError: one that cannot be made for it.
+        """
+        if self.settings.reward is not None:
+            self._training = Training(env)
+            self._turn_reward = build_turn_reward(reward_spec(self.settings.reward), self._training)
 
     @abstractmethod
     def prompt(self, index: int) -> str:
@@ -213,6 +227,7 @@ class Rollout(ABC):
         with self.sampler.current(trainer) as model:
             policy = LanguageModelPolicy(model, sampling)
             played = self.play(policy, prompts, trainer.accelerator.process_index * len(prompts))
+            played = self._paid(policy, played)
         self.sampler.played(played.trajectories)
         for trajectory in played.trajectories:
             trajectory.record.extra["rollout"] = (
@@ -224,6 +239,20 @@ class Rollout(ABC):
         if self.settings.shuffle_rewards:
             shuffle_rewards(played.trajectories, self.settings)
         return to_trl(played.trajectories, self.codec.end_of_turn_id)
+
+    def _paid(self, policy: Policy, played: Played) -> Played:
+        """What was played with the settings' reward in place of the score, which goes to the metrics."""
+        if self._turn_reward is None or self._training is None:
+            return played
+        self._training.policy.policy = policy
+        scores = [t.record.reward for t in played.trajectories if t.record.reward is not None]
+        pay(played.trajectories, self._turn_reward)
+        metrics = played.metrics | ({"dialogue/score": sum(scores) / len(scores)} if scores else {})
+        if not isinstance(self._turn_reward, LookAhead):
+            return replace(played, metrics=metrics)
+        spent = self._turn_reward.spent
+        tokens = played.look_ahead_tokens + spent.tokens
+        return replace(played, metrics=metrics, heard=played.heard + spent.heard, look_ahead_tokens=tokens)
 
     def reward(
         self,
@@ -262,6 +291,7 @@ class DialogueRollout(Rollout):
         user = user or load_user(settings)
         super().__init__(settings, codec, user, on_batch)
         self._env = make_env(settings, settings.groups * settings.group_size, "train", user)
+        self.pay_in(self._env)
 
     def prompt(self, index: int) -> str:
         """The seed of the ``index``-th training task."""

@@ -5,6 +5,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.language_models import named_language_model
 
@@ -116,6 +117,9 @@ class LearnerSettings(RunSettings):
     """Times that each batch of dialogues is used; ratios are against behaviour log-probabilities."""
     epsilon: float = 0.2
     """Clipping range of the ratio."""
+    reward: str | None = None
+    """What is trained on in place of the score: a turn reward, "progress" or "look_ahead", or a JSON object
+    ({"name": "look_ahead", "continuations": 4}). None: the score. Records and evaluations keep the score."""
     beta: float = 0.0
     """Weight of the KL term to the starting policy; 0 keeps no reference model."""
     shuffle_rewards: bool = False
@@ -163,6 +167,8 @@ class LearnerSettings(RunSettings):
                 f"ratio_level {self.ratio_level!r} needs loss_type dapo or grpo, which are means over what "
                 f"has a ratio, got {self.loss_type!r}"
             )
+        if self.reward is not None:
+            reward_spec(self.reward)
         self._check_sampling()
 
     def _check_sampling(self) -> None:

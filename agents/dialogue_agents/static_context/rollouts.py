@@ -7,6 +7,7 @@ from dialogue_agents.grpo.rollouts import Played, Rollout, load_user, make_env, 
 from dialogue_agents.static_context.contexts import Context
 from dialogue_agents.static_context.settings import StaticContextSettings
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.rewards import continuations, mean_score
 from dialogue_gym.rollout import Policy, Trajectory, play, suited_concurrency
 from dialogue_gym.rollout.evaluation import states_result
 from dialogue_gym.seeding import NoiseKey
@@ -21,7 +22,7 @@ class StaticContextRollout(Rollout):
         codec: of the policy's tokenizer.
         contexts: to draw from, each once before any comes again; at least one.
         user: who plays the user in continuations; that of the settings, loaded anew, if None. Without
-            look-ahead nobody does.
+            look-ahead nobody does, unless the settings have a reward.
         on_batch: called with every batch of trajectories, for logs.
 
     Raises:
@@ -36,13 +37,14 @@ class StaticContextRollout(Rollout):
         user: UserSimulator | None = None,
         on_batch: Callable[[list[Trajectory]], None] | None = None,
     ) -> None:
-        if settings.look_ahead:
+        if settings.look_ahead or settings.reward is not None:
             user = user or load_user(settings)
         super().__init__(settings, codec, user, on_batch)
         self.contexts = contexts
         self._look_ahead, self._window = settings.look_ahead, settings.window
         rows = settings.groups * settings.group_size
         self._env = make_env(settings, rows, "train", user or "scripted")  # who is never asked
+        self.pay_in(self._env)
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def prompt(self, index: int) -> str:
@@ -98,32 +100,27 @@ class StaticContextRollout(Rollout):
         """Continuations by the number of their reply; none at the turn limit and where the policy failed."""
         limit = self._env.max_turns
         goes_on = [i for i, t in enumerate(replies) if t.reward is not None and _turns(t) < limit]
-        rows = [(i, number) for i in goes_on for number in range(self._look_ahead)]
-        played = play(
+        numbers = range(self._look_ahead)
+        found = continuations(
             self._env,
             policy,
-            [replies[i].record.task_seed for i, _ in rows],
-            [keys[i].child("continuation", number).seed() for i, number in rows],
-            policy_seed=self.settings.seed,
-            starts=[replies[i].record for i, _ in rows],
-            max_turns=[min(_turns(replies[i]) + self._window, limit) for i, _ in rows],
-            concurrency=self._pace(policy),
+            [replies[i].record for i in goes_on],
+            [[keys[i].child("continuation", number).seed() for number in numbers] for i in goes_on],
+            self._window,
+            self.settings.seed,
+            self._pace(policy),
         )
-        size = self._look_ahead
-        return {i: played[n * size : (n + 1) * size] for n, i in enumerate(goes_on)}
+        return dict(zip(goes_on, found, strict=True))
 
 
 def _pay(replies: Sequence[Trajectory], futures: dict[int, list[Trajectory]]) -> None:
     """Give each reply the mean of its scored continuations, none where there is none; in place.
 
-    CollabLLM's multi-turn-aware reward (arXiv 2502.00640, section 3), a sample mean without discount. A
-    reply at the turn limit has no future and keeps the score of the dialogue as it stands.
+    A reply at the turn limit has no future and keeps the score of the dialogue as it stands.
     """
-    for i, continuations in futures.items():
-        rewards = [t.reward for t in continuations]
-        scored = [r for r in rewards if r is not None]
-        replies[i].record.extra["look_ahead"] = rewards
-        replies[i].reward = sum(scored) / len(scored) if scored else None
+    for i, continued in futures.items():
+        replies[i].record.extra["look_ahead"] = [t.reward for t in continued]
+        replies[i].reward = mean_score(continued)
         replies[i].rewards = [replies[i].reward or 0.0]
 
 

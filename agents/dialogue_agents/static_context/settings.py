@@ -42,6 +42,8 @@ class StaticContextSettings(LearnerSettings):
         for name, least in (("look_ahead", 0), ("window", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.look_ahead and self.reward is not None:
+            raise ValueError(f"look_ahead is a reward of its own: leave it out with reward {self.reward!r}")
 
     def described(self) -> dict[str, Any]:
         """The settings, and what stands in the log, so that no run goes on with another one."""
