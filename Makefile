@@ -19,7 +19,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow people check static format format-check lint types imports docs clean
+.PHONY: help demo test slow people check static format format-check lint types imports docs gpu-bundle clean
 
 help: ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [JOBS=2] [ARGS='-k word']"
@@ -61,6 +61,9 @@ types: $(ENVIRONMENT) ## mypy --strict over both packages and the benchmarks
 
 imports: $(ENVIRONMENT) ## do the rooms import only downward?
 	$(BIN)/lint-imports --no-logo
+
+gpu-bundle: $(ENVIRONMENT) ## wheels for a machine with a GPU and no network, into build/gpu-bundle
+	$(BIN)/python -m benchmarks.gpu_bundle
 
 docs: $(ENVIRONMENT) ## build the pages of docs/ into build/docs; a link that leads nowhere is an error
 	$(BIN)/zensical build --strict
