@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from dialogue_agents.grpo.settings import RunSettings
 from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.language_models import LanguageModelError
 
 S = TypeVar("S", bound=RunSettings)
 
@@ -25,7 +26,7 @@ def command(
     try:
         settings = parse_settings(kind, program, arguments)
         result = run(settings)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, LanguageModelError) as error:
         print(explain(error, "agents"), file=sys.stderr)
         return 2
     if os.environ.get("RANK", "0") == "0":

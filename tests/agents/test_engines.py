@@ -215,7 +215,7 @@ def test_engines_that_cannot_be_are_refused_before_anything_is_written(
     for engine, message in (
         ("foldr:X", "unknown language model 'foldr'"),
         (other, "has another tokenizer or chat template than policy"),
-        ("http://localhost:1/v1#m", "works on text"),
+        ("tiny", "cannot be a learner's engine, it has no load_adapter"),
     ):
         settings = make_synced("refused", engine=engine)
         with pytest.raises(ValueError, match=message):
@@ -230,7 +230,7 @@ def test_each_process_has_its_share_of_the_addresses(monkeypatch: Any, make_sync
         asked.append(options["base_url"])
         raise ValueError("that is all")
 
-    monkeypatch.setattr("dialogue_agents.grpo.engines.load_language_model", load)
+    monkeypatch.setattr("dialogue_agents.grpo.engines.load_adapter_model", load)
     spec = json.dumps({"name": "http", "model": "m", "base_url": ["a", "b", "c"]})
     for process in range(2):
         monkeypatch.setenv("RANK", str(process))

@@ -11,9 +11,17 @@ from typing import Any, Protocol
 import torch
 
 from dialogue_agents.grpo.lora import keep_only, merged, save_adapter
-from dialogue_agents.grpo.settings import LearnerSettings
-from dialogue_gym.language_models import GenerationRequest, Sampling, load_language_model
+from dialogue_agents.grpo.settings import LearnerSettings, RunSettings
+from dialogue_gym.dialogue import EndReason
+from dialogue_gym.language_models import (
+    AdapterModel,
+    GenerationRequest,
+    LanguageModelError,
+    Sampling,
+    load_adapter_model,
+)
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.tiny_model import tiny_model_path
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.rollout import Trajectory
 from dialogue_gym.seeding import NoiseKey
@@ -81,6 +89,7 @@ class SyncedEngine:
 
     Raises:
         ValueError: there is no such engine, or it cannot take token ids and adapters of this tokenizer.
+        LanguageModelError: no server answers.
     """
 
     def __init__(self, settings: LearnerSettings, codec: ChatCodec) -> None:
@@ -92,11 +101,12 @@ class SyncedEngine:
         self._replies: list[tuple[GenerationRequest, list[int]]] = []
 
     @contextmanager
-    def current(self, trainer: Any) -> Iterator[Any]:
+    def current(self, trainer: Any) -> Iterator[AdapterModel]:
         """The engine, once it has the trainer's adapter and says what the trainer says.
 
         Raises:
             EngineDrift: it says something else.
+            LanguageModelError: it does not take the adapter, or fails.
         """
         begun = time.perf_counter()
         module, accelerator = trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator
@@ -116,8 +126,17 @@ class SyncedEngine:
         yield self.model
 
     def played(self, trajectories: Sequence[Trajectory]) -> None:
-        """Keep some replies of a rollout, spread over it, for the next probe."""
+        """Keep some replies of a rollout, spread over it, for the next probe.
+
+        Raises:
+            LanguageModelError: it has failed in every dialogue.
+        """
         spoken = [t for t in trajectories if any(t.loss_mask)]
+        failed = [t for t in trajectories if t.record.end_reason == EndReason.POLICY_FAILURE]
+        if failed and not spoken:
+            raise LanguageModelError(
+                f"the engine failed in every dialogue: {failed[0].record.extra['failure']}"
+            )
         self._replies = [last_reply(t) for t in spoken[:: math.ceil(len(spoken) / PROBES) or 1]]
 
     def _drift(self, own: TransformersModel) -> float:
@@ -170,24 +189,29 @@ def make_sampler(settings: LearnerSettings, codec: ChatCodec) -> Sampler:
     return OwnModel(codec, settings.merge_lora) if settings.engine is None else SyncedEngine(settings, codec)
 
 
-def load_engine(settings: LearnerSettings, codec: ChatCodec) -> Any:
-    """This process's engine.
+def load_engine(settings: LearnerSettings, codec: ChatCodec) -> AdapterModel:
+    """This process's engine; a server that is given no tokenizer has the policy's.
 
     Raises:
         ValueError: there is no such engine, or it cannot take token ids and adapters of this tokenizer.
+        LanguageModelError: no server answers.
     """
-    model: Any = load_language_model(own_share(settings.engine_options(), *rank()))
-    name = f"engine {settings.engine!r}"
-    for part, lack in (
-        ("codec", "works on text; GRPO needs token ids (a server's: give its tokenizer)"),
-        ("load_adapter", "cannot load adapters"),
-        ("score", "cannot score replies"),
-    ):
-        if not hasattr(model, part):
-            raise ValueError(f"{name} {lack}")
+    options = own_share(settings.engine_options(), *rank())
+    own = {"tokenizer": policy_path(settings)} if options.get("name") == "http" else {}
+    model = load_adapter_model({**own, **options})
     if model.codec.identity() != codec.identity():
-        raise ValueError(f"{name} has another tokenizer or chat template than policy {settings.policy!r}")
+        raise ValueError(
+            f"engine {settings.engine!r} has another tokenizer or chat template than "
+            f"policy {settings.policy!r}"
+        )
+    if (room := model.max_context) <= settings.max_tokens:
+        raise ValueError(f"engine {settings.engine!r} has room for {room} tokens, max_tokens needs more")
     return model
+
+
+def policy_path(settings: RunSettings) -> str:
+    """Where the policy that training starts from can be loaded."""
+    return str(tiny_model_path() if settings.policy == "tiny" else settings.policy)
 
 
 def rank() -> tuple[int, int]:

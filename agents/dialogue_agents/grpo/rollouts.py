@@ -250,7 +250,7 @@ class Rollout(ABC):
         metrics = played.metrics | ({"dialogue/score": sum(scores) / len(scores)} if scores else {})
         if not isinstance(self._turn_reward, LookAhead):
             return replace(played, metrics=metrics)
-        spent = self._turn_reward.spent
+        spent = self._turn_reward.take_spent()
         tokens = played.look_ahead_tokens + spent.tokens
         return replace(played, metrics=metrics, heard=played.heard + spent.heard, look_ahead_tokens=tokens)
 

@@ -14,6 +14,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
 from trl import GRPOConfig
 
+from dialogue_agents.grpo.engines import policy_path
 from dialogue_agents.grpo.policies import KeepPolicies
 from dialogue_agents.grpo.progress import Bar, evaluation_bar
 from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout, make_env
@@ -23,7 +24,6 @@ from dialogue_gym.calibration.checkpoints import last_checkpoint
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet
-from dialogue_gym.language_models.tiny_model import tiny_model_path
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.logs import append
 from dialogue_gym.rollout import Evaluation, LanguageModelPolicy, Trajectory, compare, evaluate
@@ -42,7 +42,7 @@ def load_policy(settings: RunSettings) -> tuple[Any, Any]:
     Raises:
         FileNotFoundError: nothing loadable there.
     """
-    path = str(tiny_model_path() if settings.policy == "tiny" else settings.policy)
+    path = policy_path(settings)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, settings.dtype))

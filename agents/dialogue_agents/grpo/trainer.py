@@ -115,9 +115,9 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         if not mean <= (bound := self.settings.drift_bound):
             raise EngineDrift(
                 f"what the engine sampled after update {self.state.global_step} has log-probabilities that "
-                f"are on average {mean:.3g} off the trainer's, more than max_drift {bound:g}: are they "
-                "those of the tempered distribution (vLLM: --logprobs-mode processed_logprobs)? Nothing was learned "
-                "from them; --resume goes on from the last checkpoint"
+                f"are on average {mean:.3g} off the trainer's, more than max_drift {bound:g}: do they lack "
+                "the temperature (vLLM: --logprobs-mode processed_logprobs)? Nothing was learned from them; "
+                "--resume goes on from the last checkpoint"
             )
 
 
