@@ -11,15 +11,19 @@ _SPARE_COLUMNS = 64
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """Writes into memory with room to spare, where a plain DynamicLayer copies all of it at every token."""
+    """Writes into memory with room to spare, where a plain DynamicLayer copies all of it at every token.
 
-    def __init__(self, keys: torch.Tensor | None, values: torch.Tensor | None, length: int) -> None:
+    Attributes:
+        buffers: keys and values with their room; None before the first token.
+    """
+
+    def __init__(self, buffers: tuple[torch.Tensor, torch.Tensor] | None, length: int) -> None:
         super().__init__()
-        self._buffers = (keys, values)
+        self.buffers = buffers
         self._length = length
-        if keys is not None and values is not None:
-            self.lazy_initialization(keys, values)
-            self.keys, self.values = keys[:, :, :length], values[:, :, :length]
+        if buffers is not None:
+            self.lazy_initialization(*buffers)
+            self.keys, self.values = (buffer[:, :, :length] for buffer in buffers)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -27,11 +31,12 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, self._length = self._length, self._length + key_states.shape[-2]
-        keys = _with_room(self._buffers[0], key_states, start, self._length)
-        values = _with_room(self._buffers[1], value_states, start, self._length)
+        before = self.buffers or (None, None)
+        keys = _with_room(before[0], key_states, start, self._length)
+        values = _with_room(before[1], value_states, start, self._length)
         keys[:, :, start : self._length] = key_states
         values[:, :, start : self._length] = value_states
-        self._buffers = keys, values
+        self.buffers = keys, values
         self.keys, self.values = keys[:, :, : self._length], values[:, :, : self._length]
         return self.keys, self.values
 
@@ -40,28 +45,64 @@ def _with_room(buffer: torch.Tensor | None, like: torch.Tensor, used: int, neede
     if buffer is not None and buffer.shape[2] >= needed:
         return buffer
     rows, heads, _, size = like.shape
-    larger = like.new_empty(rows, heads, needed + max(_SPARE_COLUMNS, needed // 4), size)
+    larger = like.new_empty(rows, heads, _room(needed), size)
     if buffer is not None:
         larger[:, :, :used] = buffer[:, :, :used]
     return larger
 
 
+def _room(columns: int) -> int:
+    """With a quarter to spare, so that a dialogue's memory is laid out anew a few times only."""
+    return columns + max(_SPARE_COLUMNS, columns // 4)
+
+
 @dataclass(slots=True, eq=False)
 class _Group:
-    """The tensors that one call left behind: (keys, values) per layer, shape (rows, heads, columns, size)."""
+    """The tensors that one call left behind.
+
+    Attributes:
+        layers: (keys, values) per layer, shape (rows, heads, columns, size).
+        heads: of each row, how many of its tokens lie in the first columns.
+        shifts: of each row, token i lies in column i + shift from there on.
+        length: columns in use.
+    """
 
     layers: list[tuple[torch.Tensor, torch.Tensor]]
+    heads: list[int]
+    shifts: list[int]
+    length: int
+
+    def close_gaps(self) -> None:
+        """Move tokens so that token i of each row lies in column i; only the last call's are touched."""
+        if not any(self.shifts):
+            return
+        begin, end = min(self.heads), self.length
+        device = self.layers[0][0].device
+        columns = torch.arange(begin, end, device=device)
+        heads = torch.tensor(self.heads, device=device).unsqueeze(1)
+        shifts = torch.tensor(self.shifts, device=device).unsqueeze(1)
+        source = (columns + (columns >= heads) * shifts).clamp(max=end - 1) - begin
+        rows = torch.arange(len(self.heads), device=device).unsqueeze(1)
+        for pair in self.layers:
+            for tensor in pair:
+                part = tensor[:, :, begin:end]
+                part.copy_(part.transpose(1, 2)[rows, source].transpose(1, 2))
+        self.shifts = [0] * len(self.shifts)
+
+    def keep_rows(self, rows: list[int]) -> None:
+        """Drop the others."""
+        index = torch.tensor(rows, device=self.layers[0][0].device)
+        self.layers = [(keys[index], values[index]) for keys, values in self.layers]
+        self.heads, self.shifts = [self.heads[i] for i in rows], [self.shifts[i] for i in rows]
 
 
 @dataclass(slots=True)
 class _Row:
-    """Where one dialogue's tokens lie: token i in column i, or i + ``shift`` from token ``head`` on."""
+    """Where one dialogue's keys and values lie, and of which tokens they are."""
 
     group: _Group
     index: int
     tokens: list[int]
-    head: int
-    shift: int
 
 
 class KeyValueStore:
@@ -115,30 +156,19 @@ class KeyValueStore:
         Columns from ``reuse[i]`` to ``max(reuse)`` of row i are holes, to be masked out. There is room
         for ``spare`` more columns before memory is laid out anew.
         """
-        cache = DynamicCache(config=self._config)
-        width = max(reuse)
-        sources: dict[int, tuple[_Group, list[int]]] = {}
-        for target, (dialogue_id, tokens) in enumerate(zip(dialogue_ids, reuse, strict=True)):
-            if tokens:
-                group = self._rows[dialogue_id].group
-                sources.setdefault(id(group), (group, []))[1].append(target)
-        gathered = [self._gather(dialogue_ids, reuse, group, targets) for group, targets in sources.values()]
-        for i in range(len(cache.layers)):
-            cache.layers[i] = _filled_layer(i, gathered, len(reuse), width, spare)
+        cache, width = DynamicCache(config=self._config), max(reuse)
+        rows = [self._rows[i] if tokens else None for i, tokens in zip(dialogue_ids, reuse, strict=True)]
+        if not width:
+            layers = [_RoomyLayer(None, 0) for _ in cache.layers]
+        elif group := _whole_group(rows, width + spare):
+            for dialogue_id in dialogue_ids:  # their memory goes to the call, which saves them again
+                del self._rows[dialogue_id]
+            layers = [_RoomyLayer(pair, width) for pair in group.layers]
+        else:
+            layers = _gathered(rows, width, _room(width + spare))
+        _clear_holes(layers, reuse)
+        cache.layers[:] = layers
         return cache
-
-    def _gather(
-        self, dialogue_ids: Sequence[Hashable], reuse: Sequence[int], group: _Group, targets: list[int]
-    ) -> "_Gathered":
-        rows = [self._rows[dialogue_ids[t]] for t in targets]
-        device = group.layers[0][0].device
-        source, head, shift, last = torch.tensor(
-            [(r.index, r.head, r.shift, reuse[t] - 1) for r, t in zip(rows, targets, strict=True)],
-            device=device,
-        ).T.unsqueeze(2)
-        columns = torch.arange(max(reuse), device=device).minimum(last)
-        columns = columns + (columns >= head) * shift
-        return _Gathered(group, torch.tensor(targets, device=device), source, columns)
 
     def save(
         self,
@@ -157,12 +187,11 @@ class KeyValueStore:
             heads: for each row, how many of them lie in the first columns.
             shifts: token i lies in column i + shift from there on.
         """
-        group = _Group([(layer.keys, layer.values) for layer in cache.layers])
-        for i, (dialogue_id, row, head, shift) in enumerate(
-            zip(dialogue_ids, tokens, heads, shifts, strict=True)
-        ):
+        columns = cache.layers[0].keys.shape[2]
+        group = _Group([layer.buffers for layer in cache.layers], list(heads), list(shifts), columns)
+        for i, (dialogue_id, row) in enumerate(zip(dialogue_ids, tokens, strict=True)):
             self._rows.pop(dialogue_id, None)  # to the young end of the dict
-            self._rows[dialogue_id] = _Row(group, i, row, head, shift)
+            self._rows[dialogue_id] = _Row(group, i, row)
         for dialogue_id in list(self._rows)[: -self._max_dialogues]:
             del self._rows[dialogue_id]
         self._compact()
@@ -174,37 +203,64 @@ class KeyValueStore:
             members.setdefault(id(row.group), []).append(row)
         for rows in members.values():
             group = rows[0].group
-            if 2 * len(rows) <= group.layers[0][0].shape[0]:
-                index = torch.tensor([row.index for row in rows], device=group.layers[0][0].device)
-                group.layers = [(keys[index], values[index]) for keys, values in group.layers]
+            if 2 * len(rows) <= len(group.heads):
+                group.keep_rows([row.index for row in rows])
                 for i, row in enumerate(rows):
                     row.index = i
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """Rows of one group on their way to a new cache; ``source`` (n, 1), ``columns`` (n, width)."""
-
-    group: _Group
-    targets: torch.Tensor
-    source: torch.Tensor
-    columns: torch.Tensor
-
-    def copy_into(self, buffer: torch.Tensor, layer: int, which: int) -> None:
-        picked = self.group.layers[layer][which][self.source, :, self.columns]  # (n, width, heads, size)
-        buffer[self.targets, :, : self.columns.shape[1]] = picked.transpose(1, 2)
+def _whole_group(rows: Sequence[_Row | None], columns: int) -> _Group | None:
+    """The group that the rows are, in its order, where it has room for so many columns; its gaps closed."""
+    group = rows[0].group if rows[0] else None
+    if group is None or len(rows) != len(group.heads) or group.layers[0][0].shape[2] < columns:
+        return None
+    if any(row is None or row.group is not group or row.index != i for i, row in enumerate(rows)):
+        return None
+    group.close_gaps()
+    return group
 
 
-def _filled_layer(layer: int, gathered: list[_Gathered], rows: int, width: int, spare: int) -> _RoomyLayer:
-    """One layer of a new cache; holes hold zeros, because masked garbage could still be NaN."""
-    if not gathered:
-        return _RoomyLayer(None, None, 0)
-    buffers = []
-    for which in (0, 1):
-        _, heads, _, size = gathered[0].group.layers[layer][which].shape
-        buffer = gathered[0].group.layers[layer][which].new_empty(rows, heads, width + spare, size)
-        buffer[:, :, :width] = 0
-        for part in gathered:
-            part.copy_into(buffer, layer, which)
-        buffers.append(buffer)
-    return _RoomyLayer(buffers[0], buffers[1], width)
+def _gathered(rows: Sequence[_Row | None], width: int, room: int) -> list[_RoomyLayer]:
+    """New layers with the first ``width`` columns of the rows, wherever they lie; the rest is anything."""
+    sources: dict[int, tuple[_Group, list[int], list[int]]] = {}
+    for target, row in enumerate(rows):
+        if row is not None:
+            _, targets, indices = sources.setdefault(id(row.group), (row.group, [], []))
+            targets.append(target)
+            indices.append(row.index)
+    for group, _, _ in sources.values():
+        group.close_gaps()
+    layers = []
+    for i, like in enumerate(next(iter(sources.values()))[0].layers):
+        keys, values = (t.new_empty(len(rows), t.shape[1], room, t.shape[3]) for t in like)
+        for group, targets, indices in sources.values():
+            _copy_rows(keys, targets, group.layers[i][0], indices, width)
+            _copy_rows(values, targets, group.layers[i][1], indices, width)
+        layers.append(_RoomyLayer((keys, values), width))
+    return layers
+
+
+def _copy_rows(
+    buffer: torch.Tensor, targets: list[int], source: torch.Tensor, indices: list[int], width: int
+) -> None:
+    width = min(width, source.shape[2])
+    index = torch.tensor(indices, device=source.device)
+    if targets == list(range(targets[0], targets[0] + len(targets))):
+        place = buffer[targets[0] : targets[0] + len(targets), :, :width]
+        torch.index_select(source[:, :, :width], 0, index, out=place)
+    else:
+        picked = source[:, :, :width].index_select(0, index)
+        buffer[:, :, :width].index_copy_(0, torch.tensor(targets, device=source.device), picked)
+
+
+def _clear_holes(layers: Sequence[_RoomyLayer], reuse: Sequence[int]) -> None:
+    """Zeros where a row has no token, because masked garbage could still be NaN."""
+    begin, end = min(reuse), max(reuse)
+    buffers = [buffer for layer in layers for buffer in layer.buffers or ()]
+    if begin == end or not buffers:
+        return
+    columns = torch.arange(begin, end, device=buffers[0].device)
+    starts = torch.tensor(reuse, device=buffers[0].device).unsqueeze(1)
+    holes = (columns >= starts)[:, None, :, None]
+    for buffer in buffers:
+        buffer[:, :, begin:end].masked_fill_(holes, 0.0)
