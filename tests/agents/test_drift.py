@@ -1,16 +1,12 @@
-"""DRIFT: returns, weights, rows and loss by hand; nothing but the policy's view is learned."""
+"""DRIFT: returns and weights by hand; nothing but the policy's view is learned."""
 
 from math import exp
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from dialogue_agents.drift.trainer import collator, training_row, training_rows, weighted_loss
-from dialogue_agents.drift.weights import Weighted, dialogue_return, group_weights, read_weighted
-from dialogue_agents.grpo.run import load_policy
-from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_agents.drift.weights import dialogue_return, group_weights, read_weighted
 from dialogue_gym.logs import DialogueRecord, PolicyRecord, append
 
 
@@ -45,14 +41,6 @@ def write(tmp_path: Path) -> Any:
         return path
 
     return written
-
-
-@pytest.fixture(scope="module")
-def codec(policy_folder: Path) -> ChatCodec:
-    class Settings:
-        policy, dtype = policy_folder, "float32"
-
-    return ChatCodec(load_policy(Settings())[1])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -112,41 +100,3 @@ def test_logs_that_cannot_be_used(write: Any, changes: Any, message: str) -> Non
     log = write(record("x?", "1"), record("x?", "2", **changes))
     with pytest.raises(ValueError, match=message):
         read_weighted(log, "MathChat-v0", 0.1, 0.9, 0.5, held_out="test")
-
-
-@pytest.mark.parametrize(("replies", "learned"), [("all", ["one", "two"]), ("last", ["two"])])
-def test_rows_learn_the_replies_alone(codec: ChatCodec, replies: Any, learned: list[str]) -> None:
-    ids, labels = training_row(codec, record("x?", "one", "y?", "two", "bye").messages, replies)
-    end = [codec.end_of_turn_id]
-    assert ids == codec.encode(record("x?", "one", "y?").messages) + codec.content_ids("two") + end
-    assert [label for label in labels if label >= 0] == [
-        i for text in learned for i in codec.content_ids(text) + end
-    ]
-    assert all(label in (-100, i) for label, i in zip(labels, ids, strict=True))
-    assert labels[-1] == codec.end_of_turn_id
-
-
-def test_rows_that_do_not_fit_are_left_out(codec: ChatCodec) -> None:
-    dialogues = [
-        Weighted(PolicyRecord("MathChat-v0", record("x?", text).messages, None, 1.0), 1.0)
-        for text in ("short", "long " * 50)
-    ]
-    assert len(training_rows(codec, dialogues, "all", 100)) == 1
-    with pytest.raises(ValueError, match="none of the 2 dialogues fits into the policy's 3 tokens"):
-        training_rows(codec, dialogues, "all", 3)
-
-
-def test_loss_by_hand() -> None:
-    """A row's mean over its learned tokens, times its weight; unequal lengths count alike."""
-    logits = torch.zeros(2, 4, 5)
-    logits[0, 1, 3] = 2.0
-    rows = [
-        {"input_ids": [1, 2, 3, 4], "labels": [-100, -100, 3, 4], "weight": 1.5},
-        {"input_ids": [1, 2], "labels": [-100, 2], "weight": 0.5},
-    ]
-    batch = collator(pad_id=0)(rows)
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
-    uniform = torch.tensor(5.0).log()
-    first = (torch.tensor(2.0).exp() + 4).log() - 2.0
-    expected = (1.5 * (first + uniform) / 2 + 0.5 * uniform) / 2
-    assert weighted_loss(logits, batch["labels"], batch["weight"]) == pytest.approx(float(expected))

@@ -1,20 +1,11 @@
 """What a logged dialogue is worth beside the others of its prompt."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import exp
 from pathlib import Path
 
-from dialogue_gym.logs import PolicyRecord, policy_view, read_log
-
-
-@dataclass(frozen=True, slots=True)
-class Weighted:
-    """A dialogue and how strongly it is imitated; the weights of a prompt's dialogues have the mean 1."""
-
-    dialogue: PolicyRecord
-    weight: float
+from dialogue_agents.imitation.logged import Weighted, by_prompt, check_comparable, read_dialogues
+from dialogue_gym.logs import PolicyRecord
 
 
 def dialogue_return(dialogue: PolicyRecord, gamma: float, repeat_penalty: float) -> float:
@@ -55,9 +46,6 @@ def read_weighted(
 ) -> list[Weighted]:
     """The scored dialogues of a log with their weights, in order.
 
-    Dialogues with the same first message have the same prompt: the policy's view, which is all that is
-    learned from, knows no tasks.
-
     Args:
         path: the log.
         env_id: the environment that its dialogues must be of.
@@ -70,31 +58,12 @@ def read_weighted(
         FileNotFoundError: no such log.
         ValueError: one line about what cannot be used, with file and line.
     """
-    dialogues = [d for d in _checked(path, env_id, held_out) if d.scored and d.turns]
-    prompts: defaultdict[str, list[int]] = defaultdict(list)
-    for i, dialogue in enumerate(dialogues):
-        prompts[dialogue.messages[0]["content"]].append(i)
-    if all(len(group) < 2 for group in prompts.values()):
-        raise ValueError(
-            f"{path}: no two scored dialogues begin alike, so that there is nothing to compare; "
-            "dialogue-gym collect --per-task 8 plays each task several times"
-        )
+    dialogues = read_dialogues(path, env_id, held_out)
+    prompts = by_prompt(dialogues)
+    check_comparable(path, prompts)
     weights = [0.0] * len(dialogues)
-    for group in prompts.values():
+    for group in prompts:
         returns = [dialogue_return(dialogues[i], gamma, repeat_penalty) for i in group]
         for i, weight in zip(group, group_weights(returns, beta), strict=True):
             weights[i] = weight
     return [Weighted(d, w) for d, w in zip(dialogues, weights, strict=True)]
-
-
-def _checked(path: Path, env_id: str, held_out: str | None) -> Iterator[PolicyRecord]:
-    for line, record in enumerate(read_log(path), 1):
-        where = f"{path}:{line}: a dialogue"
-        if record.env_id != env_id:
-            raise ValueError(f"{where} of {record.env_id}, should be of {env_id} (--env)")
-        if record.split == held_out:
-            raise ValueError(
-                f"{where} of the split {held_out!r}, which evaluation uses; give a log of another split, "
-                "or another --eval-split"
-            )
-        yield policy_view(record)

@@ -10,25 +10,33 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 
-from dialogue_agents.drift.settings import DriftSettings
-from dialogue_agents.drift.weights import Weighted
+from dialogue_agents.finite import StopWhenNotFinite
 from dialogue_agents.grpo.progress import Bar
+from dialogue_agents.imitation.logged import Weighted
+from dialogue_agents.imitation.settings import ImitationSettings
 from dialogue_gym.dialogue import Message
 from dialogue_gym.language_models.codec import ChatCodec
 
 _NOT_LEARNED = -100
+_NOTHING = 1e-3
+"""A weight, where the mean is 1, that is as good as none."""
 
 
 def training_row(
     codec: ChatCodec, messages: Sequence[Message], replies: Literal["all", "last"]
-) -> tuple[list[int], list[int]]:
-    """Token ids of a dialogue up to its last reply, and labels: -100 where nothing is learned.
+) -> tuple[list[int], list[int], list[float]]:
+    """Token ids of a dialogue up to its last reply, labels, and what each token counts.
 
     A reply is learned with its end-of-turn token. A log keeps text, so that ids may differ from those that
     were sampled; what the policy reads at the next turn is the same text, by the same codec.
+
+    Returns:
+        Ids; labels, -100 where nothing is learned; and shares, of which those of a reply add up to 1, so
+        that a reply counts as one however long it is.
     """
     ids: list[int] = []
     labels: list[int] = []
+    shares: list[float] = []
     turns = len(messages) // 2
     for turn in range(turns):
         heard, said = messages[2 * turn], messages[2 * turn + 1]
@@ -37,73 +45,96 @@ def training_row(
         learned = replies == "all" or turn == turns - 1
         ids += context + reply
         labels += [_NOT_LEARNED] * len(context) + (reply if learned else [_NOT_LEARNED] * len(reply))
-    return ids, labels
+        shares += [0.0] * len(context) + [learned / len(reply)] * len(reply)
+    return ids, labels, shares
 
 
 def training_rows(
     codec: ChatCodec, dialogues: Sequence[Weighted], replies: Literal["all", "last"], max_length: int
 ) -> list[dict[str, Any]]:
-    """Rows for the trainer; dialogues longer than ``max_length`` tokens are left out.
+    """Rows for the trainer.
+
+    Dialogues longer than ``max_length`` tokens are left out, and so are those that weigh next to nothing,
+    which would cost as much time as the others and change nothing.
 
     Raises:
         ValueError: none fits.
     """
     rows = []
     for weighted in dialogues:
-        ids, labels = training_row(codec, weighted.dialogue.messages, replies)
+        if weighted.weight < _NOTHING:
+            continue
+        ids, labels, shares = training_row(codec, weighted.dialogue.messages, replies)
         if len(ids) <= max_length:
-            rows.append({"input_ids": ids, "labels": labels, "weight": weighted.weight})
+            weights = [weighted.weight * share for share in shares]
+            rows.append({"input_ids": ids, "labels": labels, "weights": weights})
     if not rows:
         raise ValueError(f"none of the {len(dialogues)} dialogues fits into the policy's {max_length} tokens")
     return rows
 
 
 def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The mean over rows of weight times mean cross-entropy of the row's learned tokens (DRIFT, 2605.31455).
+    """The mean over rows of the weighted sum of the cross-entropies of a row's learned tokens.
 
     Args:
         logits: (B, T, vocabulary).
         labels: (B, T), -100 where nothing is learned.
-        weights: (B,).
+        weights: (B, T), of the labels.
     """
-    targets = labels[:, 1:]
     losses = cross_entropy(
-        logits[:, :-1].float().transpose(1, 2), targets, ignore_index=_NOT_LEARNED, reduction="none"
+        logits[:, :-1].float().transpose(1, 2), labels[:, 1:], ignore_index=_NOT_LEARNED, reduction="none"
     )
-    return (weights * losses.sum(1) / (targets != _NOT_LEARNED).sum(1)).mean()
+    return (weights[:, 1:] * losses).sum(1).mean()
 
 
 class WeightedTrainer(Trainer):  # type: ignore[misc]
-    """Transformers' trainer with ``weighted_loss``."""
+    """Transformers' trainer with ``weighted_loss``; it stops where that is no number.
 
-    def __init__(self, **keywords: Any) -> None:
-        super().__init__(**keywords)
+    Args:
+        watch: what looks at the losses.
+        **keywords: as ``Trainer``.
+    """
+
+    def __init__(self, watch: StopWhenNotFinite, **keywords: Any) -> None:
+        super().__init__(callbacks=[watch], **keywords)
+        self.watch = watch
         self.model_accepts_loss_kwargs = False  # micro-batches have equal shares, whatever their tokens
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         """The loss of a micro-batch."""
         logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-        return weighted_loss(logits, inputs["labels"], inputs["weight"])
+        loss = weighted_loss(logits, inputs["labels"], inputs["weights"])
+        self.watch.check_loss(loss, inputs, self.state.global_step)
+        return loss
 
 
 def make_trainer(
-    model: Any, rows: list[dict[str, Any]], arguments: TrainingArguments, codec: ChatCodec
+    model: Any, rows: list[dict[str, Any]], settings: ImitationSettings, codec: ChatCodec, title: str
 ) -> WeightedTrainer:
-    """The trainer with its rows."""
+    """The trainer with its rows.
+
+    Args:
+        model: to train.
+        rows: see ``training_rows``.
+        settings: of the run.
+        codec: of the model's tokenizer.
+        title: stands before the progress bar.
+    """
     trainer = WeightedTrainer(
+        StopWhenNotFinite(settings.out),
         model=model,
-        args=arguments,
+        args=training_arguments(settings),
         train_dataset=rows,
         data_collator=collator(codec.pad_id),
         processing_class=codec.tokenizer,
     )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Bar("DRIFT"))
+    trainer.add_callback(Bar(title))
     return trainer
 
 
-def training_arguments(settings: DriftSettings) -> TrainingArguments:
+def training_arguments(settings: ImitationSettings) -> TrainingArguments:
     """Our settings in transformers' words."""
     micro = settings.micro_batch or settings.batch_size
     return TrainingArguments(
@@ -132,7 +163,7 @@ def collator(pad_id: int) -> Callable[[Sequence[dict[str, Any]]], dict[str, torc
     def join(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         length = max(len(row["input_ids"]) for row in rows)
 
-        def padded(name: str, value: int) -> torch.Tensor:
+        def padded(name: str, value: float) -> torch.Tensor:
             return torch.tensor([row[name] + [value] * (length - len(row[name])) for row in rows])
 
         return {
@@ -141,7 +172,7 @@ def collator(pad_id: int) -> Callable[[Sequence[dict[str, Any]]], dict[str, torc
             "attention_mask": torch.tensor(
                 [[1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"])) for row in rows]
             ),
-            "weight": torch.tensor([row["weight"] for row in rows]),
+            "weights": padded("weights", 0.0),
         }
 
     return join

@@ -1,0 +1,235 @@
+"""One run: evaluate with arms taken at random, learn, evaluate with the best arms."""
+
+import json
+import time
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from dialogue_agents.bandit.arms import build_arms
+from dialogue_agents.bandit.learners import make_learner
+from dialogue_agents.bandit.policy import BanditPolicy
+from dialogue_agents.bandit.settings import BanditSettings
+from dialogue_gym.envs import DialogueVectorEnv
+from dialogue_gym.language_models import Sampling
+from dialogue_gym.logs import append
+from dialogue_gym.rollout import Evaluation, Policy, compare, evaluate, make_vector_env, play
+from dialogue_gym.rollout.evaluation import Outcome
+from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.tasks.base import Kind
+from dialogue_gym.wrappers import FeatureReader
+
+EVALUATION_SEED = 20_000
+"""Seeds of the held-out dialogues: those of the other learners, so that all can be compared in pairs."""
+EVALUATION_BATCH = 128
+"""Held-out dialogues at once."""
+
+
+@dataclass
+class Learned:
+    """How far the learning of a bandit is; JSON-able by ``asdict``.
+
+    Attributes:
+        dialogues: played.
+        user_calls: made for them.
+        curve: mean reward of each batch; None where nothing was scored.
+        arms: how many dialogues each arm has led, by name.
+    """
+
+    dialogues: int = 0
+    user_calls: int = 0
+    curve: list[float | None] = field(default_factory=list)
+    arms: dict[str, int] = field(default_factory=dict)
+
+
+def learn_batch(env: DialogueVectorEnv, policy: BanditPolicy, seed: int, count: int, so_far: Learned) -> None:
+    """Play dialogues and learn from those that are scored; ``so_far`` and the policy's learner change.
+
+    Args:
+        env: made with ``autoreset_mode="Disabled"``, split "train".
+        policy: whose arms play.
+        seed: names the run.
+        count: of dialogues.
+        so_far: what came before.
+    """
+    key = NoiseKey((seed, "bandit", so_far.dialogues))
+    policy.key = key
+    tasks = [key.child("task", i).seed() for i in range(count)]
+    replies = [key.child("reply", i).seed() for i in range(count)]
+    records = [t.record for t in play(env, policy, tasks, replies, policy_seed=seed)]
+    scored = [record for record in records if record.reward is not None]
+    taken = [policy.chosen(record.messages) for record in scored]  # before anything is learned
+    for record, arm in zip(scored, taken, strict=True):
+        policy.learner.learn(policy.context(record.messages), arm, float(record.reward or 0.0))
+        name = list(policy.arms)[arm]
+        so_far.arms[name] = so_far.arms.get(name, 0) + 1
+    policy.key = None
+    so_far.dialogues += count
+    so_far.user_calls += sum(m["role"] == "user" for record in records for m in record.messages)
+    rewards = [float(record.reward or 0.0) for record in scored]
+    so_far.curve.append(sum(rewards) / len(rewards) if rewards else None)
+
+
+def run(settings: BanditSettings) -> dict[str, Any]:
+    """Learn and evaluate; what was learned ends up in ``out/bandit.json``, figures in ``out/result.json``.
+
+    Returns:
+        "curve", the mean reward of each batch; "arms", how many training dialogues each arm has led;
+        "budget" ("dialogues", "user_calls", "policy_tokens", which are none, "cpu_seconds" of this process);
+        and, where there are evaluations, "before" (arms taken at random), "after" (the arm expected to earn
+        most) and their paired "difference".
+
+    Raises:
+        FileExistsError: ``out`` holds a run and ``resume`` is off.
+        FileNotFoundError: nothing to resume, or no model to load.
+        ValueError: the run in ``out`` has other settings, or a name or keyword that there is not.
+    """
+    with closing(_make_env(settings, "train", settings.simulator)) as env:
+        policy = make_policy(settings, env.kind)
+        _prepare_folder(settings)
+        return _Run(settings, env, policy).result()
+
+
+def make_policy(settings: BanditSettings, kind: Kind) -> BanditPolicy:
+    """A bandit that knows nothing yet.
+
+    Raises:
+        ValueError: arms that cannot be; see ``build_arms``.
+    """
+    sampling = Sampling(settings.max_tokens, settings.temperature)
+    arms: dict[str, Policy] = build_arms(settings.policy, kind, json.loads(settings.arms), sampling)
+    read = FeatureReader()
+    learner = make_learner(settings.algorithm, list(arms), 1 + len(read.features), settings.exploration)
+    return BanditPolicy(arms, learner, read, settings.max_turns)
+
+
+def load_policy(folder: Path, kind: Kind) -> BanditPolicy:
+    """The policy that a run has left in its folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    for name in ("settings.json", "bandit.json"):
+        if not (folder / name).exists():
+            raise FileNotFoundError(
+                f"no policy of dialogue_agents.bandit at {str(folder)!r}: {name} is missing"
+            )
+    policy = make_policy(BanditSettings(**json.loads((folder / "settings.json").read_text())), kind)
+    policy.learner.restore(json.loads((folder / "bandit.json").read_text())["learner"])
+    return policy
+
+
+class _Run:
+    """The parts of one run; ``result`` goes through its phases, leaving out what a stopped run has done."""
+
+    def __init__(self, settings: BanditSettings, env: DialogueVectorEnv, policy: BanditPolicy) -> None:
+        self.settings, self.env, self.policy = settings, env, policy
+        self.path, self.state = settings.out / "result.json", settings.out / "bandit.json"
+
+    def result(self) -> dict[str, Any]:
+        """Evaluate, learn, evaluate again."""
+        result = _read(self.path) or {"budget": {"cpu_seconds": 0.0}}
+        if self.settings.eval_dialogues and "before" not in result:
+            result["before"] = self._evaluate("before").to_dict()
+            _write(self.path, result)
+        begun = time.process_time()
+        learned = self._learn()
+        result |= {"curve": learned.curve, "arms": learned.arms}
+        result["budget"] = {
+            "dialogues": learned.dialogues,
+            "user_calls": learned.user_calls,
+            "policy_tokens": 0,
+            "cpu_seconds": result["budget"]["cpu_seconds"] + time.process_time() - begun,
+        }
+        if self.settings.eval_dialogues:
+            after = self._evaluate("after")
+            result["after"] = after.to_dict()
+            result["difference"] = compare(_evaluation(result["before"]), after).to_dict()
+        _write(self.path, result)
+        return result
+
+    def _learn(self) -> Learned:
+        """From where the run stopped on; a batch that was under way is played again, which gives the same."""
+        learned, settings = Learned(), self.settings
+        if state := _read(self.state):
+            self.policy.learner.restore(state["learner"])
+            learned = Learned(**state["learned"])
+        bar = tqdm(
+            total=settings.dialogues,
+            initial=learned.dialogues,
+            desc=settings.algorithm,
+            unit="dialogue",
+            dynamic_ncols=True,
+        )
+        with bar:
+            while learned.dialogues < settings.dialogues:
+                count = min(settings.batch_size, settings.dialogues - learned.dialogues)
+                learn_batch(self.env, self.policy, settings.seed, count, learned)
+                _write(self.state, {"learner": self.policy.learner.state(), "learned": asdict(learned)})
+                bar.update(count)
+                if (mean := learned.curve[-1]) is not None:
+                    bar.set_postfix({"reward": f"{mean:.2f}"}, refresh=False)
+        return learned
+
+    def _evaluate(self, what: str) -> Evaluation:
+        """Held-out dialogues: with arms at random before anything is learned, with the best ones after."""
+        settings, log = self.settings, self.settings.out / f"{what}.jsonl"
+        user: Any = settings.eval_simulator
+        if user == settings.simulator:
+            user = self.env.simulator
+        self.policy.key = NoiseKey(("bandit", "before")) if what == "before" else None
+        log.unlink(missing_ok=True)  # left half done by a run that was stopped
+        with closing(_make_env(settings, settings.eval_split, user)) as env:
+            return evaluate(
+                env,
+                self.policy,
+                settings.eval_dialogues,
+                seed=EVALUATION_SEED,
+                on_dialogue=lambda trajectory: append(log, [trajectory.record]),
+            )
+
+
+def _make_env(settings: BanditSettings, split: str, user: Any) -> DialogueVectorEnv:
+    keywords = {"simulator": user, "max_turns": settings.max_turns, **json.loads(settings.env_kwargs)}
+    if settings.language_model is not None and isinstance(user, str):
+        keywords["language_model"] = settings.language_model
+    rows = settings.batch_size if split == "train" else min(settings.eval_dialogues, EVALUATION_BATCH)
+    return make_vector_env(settings.env, rows, **{**keywords, "split": split})
+
+
+def _prepare_folder(settings: BanditSettings) -> None:
+    """Write ``settings.json``, or check that the run to resume has the same settings."""
+    path, current = settings.out / "settings.json", settings.described()
+    before = _read(path)
+    if settings.resume:
+        if not before:
+            raise FileNotFoundError(f"nothing to resume: there is no {path}")
+        free = ("dialogues", "resume", "out")
+        differ = [name for name in current if name not in free and before.get(name) != current[name]]
+        if differ:
+            raise ValueError(f"{path} has other settings: {', '.join(differ)}; resume with those of the run")
+    elif before:
+        raise FileExistsError(
+            f"{settings.out} holds a run already; go on with --resume or choose another --out"
+        )
+    settings.out.mkdir(parents=True, exist_ok=True)
+    _write(path, current)
+
+
+def _evaluation(data: dict[str, Any]) -> Evaluation:
+    outcomes = [Outcome(**outcome) for outcome in data["outcomes"]]
+    return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    """All or nothing, so that a kill leaves the old file."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(data, indent=1) + "\n")
+    partial.replace(path)
