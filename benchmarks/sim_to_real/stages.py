@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from importlib import import_module
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ DONE, LOG, LOCK = "done.json", "log.jsonl", "lock"
 OUTPUT = "workers.log"
 """What the workers' libraries print."""
 _AGAIN = "the same command goes on from here"
+STUDY = "benchmarks.sim_to_real.work"
+"""The module that does the study's stages."""
 VERSION = 2
 """Raise it when what stages do changes."""
 
@@ -39,7 +42,7 @@ class Stage:
 
     Attributes:
         title: for people: which arm, which seed.
-        kind: which work, a name of ``work.WORK``.
+        kind: which work, a name in ``WORK`` of the module that does it.
         settings: JSON-able; what it depends on besides other stages.
         needs: other stages, by the name under which the work knows them.
     """
@@ -103,13 +106,16 @@ def in_order(wanted: Sequence[Stage]) -> list[Stage]:
     return list(found.values())
 
 
-def execute(stage: Stage, cache: Path) -> None:
+def execute(stage: Stage, cache: Path, work: str = STUDY) -> None:
     """Do the work, unless it is done; the outcome is written last, all or nothing.
 
     Two studies in one folder wait for each other's stages rather than write into them.
-    """
-    from benchmarks.sim_to_real.work import WORK
 
+    Args:
+        stage: what to do.
+        cache: folder of stage folders.
+        work: the module whose ``WORK`` knows how, by kind; imported in the process that does it.
+    """
     folder = stage.folder(cache)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / LOCK):  # of the system: it goes with the process that holds it
@@ -117,7 +123,7 @@ def execute(stage: Stage, cache: Path) -> None:
             return
         wall, cpu = time.monotonic(), time.process_time()
         needs = {name: need.folder(cache) for name, need in stage.needs.items()}
-        result = WORK[stage.kind](folder, stage.settings, needs)
+        result = import_module(work).WORK[stage.kind](folder, stage.settings, needs)
         done = {
             "title": stage.title,
             "settings": stage.settings,
@@ -156,7 +162,9 @@ def strangers(wanted: Sequence[Stage], cache: Path) -> int:
     return sum(path.parent.name not in keys for path in cache.glob(f"*/{DONE}"))
 
 
-def run_stages(wanted: Sequence[Stage], cache: Path, workers: int, say: Callable[[Progress], None]) -> None:
+def run_stages(
+    wanted: Sequence[Stage], cache: Path, workers: int, say: Callable[[Progress], None], work: str = STUDY
+) -> None:
     """Do all that is not done yet.
 
     Args:
@@ -164,11 +172,12 @@ def run_stages(wanted: Sequence[Stage], cache: Path, workers: int, say: Callable
         cache: folder of stage folders.
         workers: processes at once; each starts a fresh interpreter, since torch does not like to be forked.
         say: told at the beginning and after each stage where the run is.
+        work: see ``execute``.
 
     Raises:
         StageError: what a stage raised, after the others that were running have ended; what is done stays.
     """
-    pending = _Pending(in_order(wanted), cache, workers)
+    pending = _Pending(in_order(wanted), cache, workers, work)
     ended: list[Stage | None] = [None]
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(cache / OUTPUT,)
@@ -184,8 +193,8 @@ def run_stages(wanted: Sequence[Stage], cache: Path, workers: int, say: Callable
 class _Pending:
     """What is done, what runs, what is still to be begun."""
 
-    def __init__(self, stages: Sequence[Stage], cache: Path, workers: int) -> None:
-        self.cache, self.workers, self.total = cache, workers, len(stages)
+    def __init__(self, stages: Sequence[Stage], cache: Path, workers: int, work: str) -> None:
+        self.cache, self.workers, self.total, self.work = cache, workers, len(stages), work
         self.open = [stage for stage in stages if not stage.is_done(cache)]
         self.done = {stage.key for stage in stages} - {stage.key for stage in self.open}
         self.running: dict[Future[None], Stage] = {}
@@ -204,7 +213,7 @@ class _Pending:
         for stage in ready[: self.workers - len(self.running)]:
             self.open.remove(stage)
             try:
-                self.running[pool.submit(execute, stage, self.cache)] = stage
+                self.running[pool.submit(execute, stage, self.cache, self.work)] = stage
             except BrokenProcessPool:
                 raise self._killed(stage) from None
 

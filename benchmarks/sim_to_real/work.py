@@ -43,7 +43,7 @@ Needs = Mapping[str, Path]
 def play_log(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[str, Any]:
     """Dialogues of an agent with a user."""
     seed = NoiseKey(("study log", settings["seed"])).seed()
-    found = _played(folder, settings, needs, "train", seed)
+    found = played(folder, settings, needs, "train", seed)
     return {"reward": found.estimates["reward"].mean, "dialogues": settings["dialogues"]}
 
 
@@ -91,7 +91,7 @@ def train_policy(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[s
 def judge_policy(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[str, Any]:
     """Held-out dialogues of a policy with a user, the same for every policy and user of a seed."""
     seed = NoiseKey(("study evaluation", settings["seed"])).seed()
-    return _played(folder, settings, needs, settings["eval_split"], seed).to_dict()
+    return played(folder, settings, needs, settings["eval_split"], seed).to_dict()
 
 
 def measure_divergence(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[str, Any]:
@@ -134,8 +134,28 @@ def measure_user(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[s
     return found.to_dict()
 
 
-def _played(folder: Path, settings: dict[str, Any], needs: Needs, split: str, seed: int) -> Evaluation:
-    """An evaluation whose dialogues are in the folder's log."""
+def played(
+    folder: Path,
+    settings: dict[str, Any],
+    needs: Needs,
+    split: str,
+    seed: int,
+    agent: Policy | None = None,
+) -> Evaluation:
+    """An evaluation whose dialogues are in the folder's log.
+
+    Args:
+        folder: of the stage.
+        settings: "env", "dialogues", "max_turns", "env_kwargs", and who the user is and, without ``agent``,
+            who the agent.
+        needs: folders of the stages that user and agent come from.
+        split: of the tasks.
+        seed: names the dialogues.
+        agent: who plays.
+
+    Raises:
+        ValueError: too many dialogues have no score.
+    """
     log = folder / LOG
     log.unlink(missing_ok=True)  # left half done by a run that was killed
     with closing(
@@ -150,7 +170,7 @@ def _played(folder: Path, settings: dict[str, Any], needs: Needs, split: str, se
     ) as env:
         found = evaluate(
             env,
-            _agent(settings, needs, env.kind),
+            agent or _agent(settings, needs, env.kind),
             settings["dialogues"],
             seed=seed,
             on_dialogue=lambda t: append(log, [t.record]),

@@ -1,0 +1,1 @@
+"""Algorithms side by side under equal budgets, judged as the study judges."""

@@ -1,0 +1,182 @@
+"""The algorithms of this repository, each from a lesson to a policy."""
+
+import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
+
+# isort: split
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.algorithms.lesson import Lesson
+from dialogue_agents.bandit.run import Learned, learn_batch
+from dialogue_agents.bandit.run import make_policy as make_bandit
+from dialogue_agents.bandit.settings import BanditSettings
+from dialogue_agents.drift.settings import DriftSettings
+from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
+from dialogue_agents.sft.settings import SFTSettings
+from dialogue_agents.static_context.settings import StaticContextSettings
+from dialogue_gym.logs import policy_view, read_log
+from dialogue_gym.rollout import Policy, load_policy
+
+_MANY = 100_000
+"""Updates that no budget here allows: the bound ends training."""
+
+
+def base(lesson: Lesson) -> Policy:
+    """The base policy as it is."""
+    return lesson.language_model(lesson.base)
+
+
+def rule(lesson: Lesson) -> Policy:
+    """The rules that ask for every missing fact and answer in full: what can be reached."""
+    return load_policy("rule", lesson.kind)
+
+
+def grpo(lesson: Lesson, **options: Any) -> Policy:
+    """GRPO on whole dialogues until a bound is near."""
+    from dialogue_agents.grpo.run import train
+
+    settings = GRPOSettings(**_of_learner(lesson), steps=_MANY, **options)
+
+    class BoundedDialogues(_Bounded, DialogueRollout):
+        """Dialogues until a bound is near."""
+
+    result = train(settings, lambda codec: _bounded(BoundedDialogues(settings, codec, lesson.people), lesson))
+    return _trained(lesson, settings, result)
+
+
+def static_context(lesson: Lesson, **options: Any) -> Policy:
+    """GRPO on the contexts of the log."""
+    from dialogue_agents.grpo.run import train
+    from dialogue_agents.static_context.contexts import read_contexts
+    from dialogue_agents.static_context.rollouts import StaticContextRollout
+
+    assert lesson.log is not None
+    lesson.spend(user_calls=calls_of(lesson))
+    settings = StaticContextSettings(**_of_learner(lesson), logs=lesson.log, steps=_MANY, **options)
+    contexts = read_contexts(settings.logs, settings.env, settings.contexts, "test")
+
+    class BoundedContexts(_Bounded, StaticContextRollout):
+        """Replies until a bound is near."""
+
+    result = train(
+        settings, lambda codec: _bounded(BoundedContexts(settings, codec, contexts, lesson.people), lesson)
+    )
+    return _trained(lesson, settings, result)
+
+
+def drift(lesson: Lesson, **options: Any) -> Policy:
+    """Weighted imitation of the log."""
+    from dialogue_agents.drift.run import run
+
+    return _imitate(lesson, DriftSettings, run, options)
+
+
+def sft(lesson: Lesson, **options: Any) -> Policy:
+    """Imitation of the best of the log."""
+    from dialogue_agents.sft.run import run
+
+    return _imitate(lesson, SFTSettings, run, options)
+
+
+def _imitate(lesson: Lesson, kind: Any, run: Any, options: dict[str, Any]) -> Policy:
+    assert lesson.log is not None
+    lesson.spend(user_calls=calls_of(lesson))
+    shared = {k: v for k, v in _of_learner(lesson).items() if k in IMITATION_SHARES}
+    settings = kind(**{**shared, "logs": lesson.log, **options})
+    result = run(settings)
+    if (spent := result["budget"]["policy_tokens"]) > lesson.bound.policy_tokens:
+        raise ValueError(
+            f"{settings.epochs} epochs train {spent} policy tokens, more than the bound of "
+            f"{lesson.bound.policy_tokens}; take fewer epochs"
+        )
+    lesson.spend(policy_tokens=spent)
+    return lesson.language_model(settings.out / "policy")
+
+
+IMITATION_SHARES = (
+    "env", "policy", "out", "seed", "max_turns", "max_tokens", "eval_dialogues", "resume", "cpu", "dtype",
+    "report_to", "save_steps",
+)  # fmt: skip
+"""Settings that learners from logs take from those of all; their learning rate is their own."""
+
+
+def bandit(lesson: Lesson, **options: Any) -> Policy:
+    """A bandit over plans of acts, batch by batch until the calls are spent."""
+    settings = BanditSettings(seed=lesson.seed, max_turns=lesson.max_turns, **options)
+    policy, so_far = make_bandit(settings, lesson.kind), Learned()
+    env, cost = lesson.make_env(settings.batch_size), 0
+    while lesson.user_calls_left > max(cost, 0):
+        before = lesson.spent.user_calls
+        learn_batch(env, policy, settings.seed, settings.batch_size, so_far)
+        cost = lesson.spent.user_calls - before
+    return policy
+
+
+def sb3(lesson: Lesson, algorithm: str, num_envs: int = 8, **options: Any) -> Policy:
+    """An algorithm of Stable-Baselines3 on acts, until the calls are spent."""
+    from dialogue_agents.sb3.models import make_model, stop_when_not_finite
+    from dialogue_agents.sb3.policy import ActsPolicy
+    from dialogue_gym.wrappers import BatchedVecEnv, vector
+
+    env = BatchedVecEnv(vector.Features(vector.DialogueActs(lesson.make_gym_env(num_envs))))
+    model = make_model(algorithm, env, lesson.seed % 2**31, **options)
+    stop_when_not_finite(model, lesson.folder / "bad-batch.npz")
+    # an act costs a call, an opening one more: this many acts for schedules, and the bound to stop
+    acts = int(0.8 * lesson.bound.user_calls)
+    model.learn(acts, callback=lambda *_: lesson.user_calls_left > 2 * num_envs, log_interval=None)
+    return ActsPolicy(model, env.env.env.acts, env.env.read, lesson.max_turns)
+
+
+def calls_of(lesson: Lesson) -> int:
+    """User calls that the lesson's log has cost."""
+    assert lesson.log is not None
+    return sum((len(policy_view(record).messages) + 1) // 2 for record in read_log(lesson.log))
+
+
+def _of_learner(lesson: Lesson) -> dict[str, Any]:
+    """What our learners of language models are told."""
+    out = lesson.folder / "run"
+    return {
+        **lesson.learner,
+        "env": lesson.env_id,
+        "policy": lesson.base,
+        "out": out,
+        "seed": lesson.seed % 2**31,
+        "max_turns": lesson.max_turns,
+        "max_tokens": lesson.max_tokens,
+        "eval_dialogues": 0,
+        "resume": (out / "settings.json").exists(),
+    }
+
+
+class _Bounded(Rollout):
+    """A rollout after which training stops where the next one would pass a bound."""
+
+    lesson: Lesson
+
+    def __call__(self, prompts: Any, trainer: Any) -> dict[str, list[Any]]:
+        """Play; the update on what was played is the last one where a bound is near."""
+        columns = super().__call__(prompts, trainer)
+        history = [*trainer.state.log_history, self.metrics]
+        for name, most in (
+            ("user_calls", self.lesson.user_calls_left),
+            ("policy_tokens", self.lesson.tokens_left),
+        ):
+            passes = self.settings.updates_per_rollout if name == "policy_tokens" else 1
+            spent = [passes * entry[f"budget/{name}"] for entry in history if f"budget/{name}" in entry]
+            if sum(spent) + spent[-1] > most:
+                trainer.control.should_training_stop = True
+        return columns
+
+
+def _bounded(rollout: Any, lesson: Lesson) -> Any:
+    rollout.lesson = replace(lesson, spent=replace(lesson.spent))  # as it stood when training began
+    return rollout
+
+
+def _trained(lesson: Lesson, settings: LearnerSettings, result: dict[str, Any]) -> Policy:
+    """The policy, once the lesson knows what it has cost, a killed run's part included."""
+    budget = result["budget"]
+    lesson.spend(settings.updates_per_rollout * budget["policy_tokens"], budget["user_calls"])
+    return lesson.language_model(settings.out / "policy")

@@ -1,0 +1,130 @@
+"""Algorithms by name: those of this repository, and those of a file."""
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from benchmarks.algorithms import own
+from benchmarks.algorithms.lesson import Lesson
+from dialogue_agents.bandit.settings import BanditSettings
+from dialogue_agents.drift.settings import DriftSettings
+from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_agents.sft.settings import SFTSettings
+from dialogue_agents.static_context.settings import StaticContextSettings
+from dialogue_gym.registry import check_options, nearest
+from dialogue_gym.rollout import Policy
+
+Train = Callable[..., Policy]
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A way to come from a lesson to a policy.
+
+    Attributes:
+        train: called with a ``Lesson`` and options.
+        group: what its policies write with; the reward of one group says little about another's: "words", a
+            language model of its own, or "acts", whose words a program finds.
+        from_log: whether it learns from the lesson's log.
+        options: always given.
+        settings: a dataclass whose fields are its options; None where ``train`` names them itself.
+    """
+
+    train: Train
+    group: str
+    from_log: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: type | None = None
+
+    def __call__(self, lesson: Lesson, options: Mapping[str, Any]) -> Policy:
+        """Train."""
+        return self.train(lesson, **{**self.options, **options})
+
+    def check(self, name: str, options: Mapping[str, Any]) -> None:
+        """Refuse options that it does not take.
+
+        Raises:
+            ValueError: names the nearest ones.
+        """
+        if self.settings is None:
+            return check_options(self.train, options, f"algorithm {name!r}")
+        known = [f.name for f in fields(self.settings) if f.name not in _OURS]
+        for option in options:
+            if option not in known:
+                raise ValueError(f"algorithm {name!r} has no setting {option!r}: {nearest(option, known)}")
+
+
+_OURS = ("env", "policy", "out", "seed", "resume", "logs", "eval_dialogues", "simulator", "language_model")
+"""Settings that are for the benchmark to say."""
+
+
+def _grpo(**options: Any) -> Algorithm:
+    return Algorithm(own.grpo, "words", options=options, settings=GRPOSettings)
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "base": Algorithm(own.base, "words"),
+    "sft": Algorithm(own.sft, "words", True, settings=SFTSettings),
+    "drift": Algorithm(own.drift, "words", True, settings=DriftSettings),
+    "static_context": Algorithm(own.static_context, "words", True, settings=StaticContextSettings),
+    "grpo": _grpo(),
+    "grpo_turn_ratio": _grpo(ratio_level="turn"),
+    "grpo_sequence_ratio": _grpo(ratio_level="sequence"),
+    "grpo_turn_return": _grpo(advantage="turn_return"),
+    "grpo_turn_baseline": _grpo(advantage="turn_baseline"),
+    "linucb": Algorithm(own.bandit, "acts", options={"algorithm": "linucb"}, settings=BanditSettings),
+    "thompson": Algorithm(own.bandit, "acts", options={"algorithm": "thompson"}, settings=BanditSettings),
+    **{name: Algorithm(own.sb3, "acts", options={"algorithm": name}) for name in ("ppo", "a2c", "dqn")},
+    "rule": Algorithm(own.rule, "acts"),
+}
+"""Those of this repository, in the order of the tables."""
+
+
+def algorithm_of_file(path: Path) -> Algorithm:
+    """The algorithm of a Python file: a function ``train(lesson)``, whose keywords are its settings.
+
+    The file may say ``GROUP = "words"`` or ``"acts"`` (see ``Algorithm``) and ``FROM_LOG = True``.
+
+    Raises:
+        ValueError: no such file, one that cannot be run, or without such a function.
+    """
+    if not path.is_file():
+        raise ValueError(f"no algorithm file {str(path)!r}: a Python file with train(lesson) would be right")
+    if path.stem in ALGORITHMS:
+        raise ValueError(f"{path}: {path.stem!r} is the name of an algorithm of ours; rename the file")
+    spec = importlib.util.spec_from_file_location(f"algorithm_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path}: not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever their code raises
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"{path} cannot be run: {reason}") from error
+    train = getattr(module, "train", None)
+    if not callable(train) or not inspect.signature(train).parameters:
+        raise ValueError(f"{path}: has no function train(lesson)")
+    return Algorithm(train, getattr(module, "GROUP", OTHER), bool(getattr(module, "FROM_LOG", False)))
+
+
+def digest(path: Path) -> str:
+    """Names what stands in a file."""
+    return blake2b(path.read_bytes(), digest_size=8).hexdigest()
+
+
+def find(name: str, files: Mapping[str, Path]) -> Algorithm:
+    """An algorithm by name; those of files have their files' names.
+
+    Raises:
+        ValueError: there is none, with the nearest names.
+    """
+    if name in files:
+        return algorithm_of_file(files[name])
+    if name not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {name!r}: {nearest(name, [*ALGORITHMS, *files])}")
+    return ALGORITHMS[name]
