@@ -105,9 +105,6 @@ class LookAhead:
         pays: "gain" or "value".
         seed: of the futures; they are keyed by this, the dialogue's seeds and the turn.
 
-    Attributes:
-        spent: what the last call cost.
-
     Raises:
         ValueError: a setting that cannot be.
     """
@@ -128,7 +125,7 @@ class LookAhead:
             raise ValueError(f"look_ahead: unknown pays {pays!r}: {nearest(str(pays), get_args(Pays))}")
         self.env, self.policy = env, policy
         self.continuations, self.window, self.pays, self.seed = continuations, window, pays, seed
-        self.spent = Spent()
+        self._spent = Spent()
 
     def rewards(self, records: Sequence[DialogueRecord]) -> list[list[float] | None]:
         """One number for each reply; None where a dialogue was not scored, or no future of a reply was.
@@ -156,6 +153,11 @@ class LookAhead:
             for r in records
         ]
 
+    def take_spent(self) -> Spent:
+        """What continuations have cost since this was last asked."""
+        spent, self._spent = self._spent, Spent()
+        return spent
+
     def identity(self) -> dict[str, Any]:
         """Name, settings and user; the policy is that of the training."""
         return {
@@ -175,7 +177,6 @@ class LookAhead:
 
     def _values(self, wanted: Sequence[tuple[DialogueRecord, int]]) -> list[float | None]:
         """The values of replies, each a dialogue and the number of a turn."""
-        self.spent = Spent()
         starts = [self._start(record, turn) for record, turn in wanted]
         if not starts:
             return []
@@ -184,7 +185,7 @@ class LookAhead:
         pace = suited_concurrency(self.env, policy)
         found = continuations(self.env, policy, starts, seeds, self.window, self.seed, pace)
         for start, futures in zip(starts, found, strict=True):
-            self.spent.add(start, futures)
+            self._spent.add(start, futures)
         return [mean_score(futures) for futures in found]
 
     def _start(self, record: DialogueRecord, turn: int) -> DialogueRecord:

@@ -10,6 +10,7 @@ SHOWN = {
     "dialogue/ask_rate": "asks",
     "dialogue/answers": "answers",
     "dialogue/turns": "turns",
+    "dialogue/score": "score",
     "kl": "kl",
 }
 """Metrics beside the bar, and their short names."""

@@ -180,7 +180,7 @@ def train(settings: LearnerSettings, make_rollout: Callable[[ChatCodec], Rollout
         make_rollout: gets the codec of the policy's tokenizer and returns what is played in training.
 
     Returns:
-        "curve", the mean reward of each rollout (None where nothing was scored); "budget", what training
+        "curve", the mean score of each rollout (None where nothing was scored); "budget", what training
         cost ("updates", "policy_tokens" with loss, each counted once, "user_calls", "user_tokens",
         "look_ahead_tokens"); and, where there are evaluations, "before" and "after"
         (``Evaluation.to_dict``) and their paired "difference".
@@ -239,7 +239,7 @@ class Run:
         """What is known once training is over."""
         history = self.trainer.state.log_history
         return {
-            "curve": [entry["reward"] for entry in history if "reward" in entry],
+            "curve": [entry.get("dialogue/score", entry["reward"]) for entry in history if "reward" in entry],
             "budget": self._budget(),
         }
 

@@ -14,7 +14,10 @@ from dialogue_agents.sb3.models import CLASSES, make_model, not_finite, stop_whe
 from dialogue_agents.sb3.policy import ActsPolicy
 from dialogue_agents.sb3.settings import SB3Settings
 from dialogue_agents.sb3.watch import Watch, load_checkpoint, save_checkpoint
+from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.logs import append
+from dialogue_gym.rewards import CurrentPolicy, LookAhead, Training, TurnReward, build_turn_reward
+from dialogue_gym.rewards.vector import PayByTurn
 from dialogue_gym.rollout import Evaluation, compare, evaluate, make_vector_env
 from dialogue_gym.rollout.evaluation import Outcome
 from dialogue_gym.seeding import NoiseKey
@@ -26,8 +29,12 @@ EVALUATION_BATCH = 128
 """Held-out dialogues at once."""
 
 
-def make_env(settings: SB3Settings) -> VectorEnv[Any, Any, Any]:
-    """The vector environment to train in: features out, acts in.
+def make_env(settings: SB3Settings, policy: CurrentPolicy | None = None) -> VectorEnv[Any, Any, Any]:
+    """The vector environment to train in: features out, acts in, and the reward of the settings.
+
+    Args:
+        settings: of the run.
+        policy: who plays the agent where the reward looks ahead.
 
     Raises:
         ValueError: no such environment, or names and keywords that there are not.
@@ -37,7 +44,16 @@ def make_env(settings: SB3Settings) -> VectorEnv[Any, Any, Any]:
         env = gym.make_vec(settings.env, num_envs=settings.num_envs, **keywords)
     except (gym.error.Error, TypeError) as error:
         raise ValueError(f"env {settings.env!r} cannot be used: {error}") from error
+    if settings.reward is not None:
+        env = PayByTurn(env, _turn_reward(settings, env.unwrapped, policy or CurrentPolicy()))
     return vector.Features(vector.DialogueActs(env, language_model=settings.acts_model))
+
+
+def _turn_reward(settings: SB3Settings, env: Any, policy: CurrentPolicy) -> TurnReward:
+    """The reward that the settings want; what it plays it plays in rows of its own, with the same user."""
+    keywords = _keywords(settings, env.simulator, None)
+    training = Training(make_vector_env(settings.env, settings.num_envs, **keywords), policy)
+    return build_turn_reward(reward_spec(settings.reward or ""), training)
 
 
 def run(settings: SB3Settings) -> dict[str, Any]:
@@ -58,17 +74,18 @@ def run(settings: SB3Settings) -> dict[str, Any]:
         ValueError: the run in ``out`` has other settings, or a name or keyword that there is not.
     """
     torch.set_num_threads(1)
-    with closing(BatchedVecEnv(make_env(settings))) as env:
+    policy = CurrentPolicy()
+    with closing(BatchedVecEnv(make_env(settings, policy))) as env:
         model = make_model(settings.algorithm, env, settings.seed, **json.loads(settings.algorithm_kwargs))
         prepare_folder(settings)
-        return _Run(settings, env, model).result()
+        return _Run(settings, env, model, policy).result()
 
 
 class _Run:
     """The parts of one run; ``result`` goes through its phases, leaving out what a stopped run has done."""
 
-    def __init__(self, settings: SB3Settings, env: BatchedVecEnv, model: Any) -> None:
-        self.settings, self.env, self.model = settings, env, model
+    def __init__(self, settings: SB3Settings, env: BatchedVecEnv, model: Any, policy: CurrentPolicy) -> None:
+        self.settings, self.env, self.model, self.policy = settings, env, model, policy
         self.acts, self.read = env.env.env.acts, env.env.read
         self.path = settings.out / "result.json"
         self.checkpoint = settings.out / "checkpoint"
@@ -102,12 +119,18 @@ class _Run:
             self.model, state = load_checkpoint(CLASSES[settings.algorithm], self.checkpoint, self.env)
             seed = NoiseKey((settings.seed, "resume", self.model.num_timesteps)).bits() % 2**31
             self.model.set_random_seed(seed)
-        watch = Watch(self.checkpoint, settings.save_steps, settings.steps, state)
+        self.policy.policy = ActsPolicy(self.model, self.acts, self.read, settings.max_turns)
+        watch = Watch(self.checkpoint, settings.save_steps, settings.steps, state, self._look_ahead())
         left = settings.steps - self.model.num_timesteps
         if left > 0:
             self._learn(left, watch)
             save_checkpoint(self.model, self.checkpoint, watch.state())
         return watch
+
+    def _look_ahead(self) -> LookAhead | None:
+        """The reward, if it is one whose users count as well."""
+        reward = getattr(self.env.env.env.env, "reward", None)
+        return reward if isinstance(reward, LookAhead) else None
 
     def _learn(self, steps: int, watch: Watch) -> None:
         batch = self.settings.out / "bad-batch.npz"

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.registry import nearest
 from dialogue_gym.tasks.base import check_split
@@ -36,6 +37,9 @@ class SB3Settings:
     """Folder for the policy, settings, figures and the evaluation."""
     seed: int = 0
     """Seeds tasks, users, exploration and the network."""
+    reward: str | None = None
+    """What is trained on in place of the score: a turn reward, "progress" or "look_ahead", or a JSON object
+    ({"name": "progress", "language_model": "tiny"}). None: the score, which figures show in any case."""
     steps: int = 6000
     """Acts to learn from, over all rows. May be raised on resume."""
     num_envs: int = 8
@@ -68,6 +72,8 @@ class SB3Settings:
         for name, least in _AT_LEAST.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.reward is not None:
+            reward_spec(self.reward)
         check_split(self.eval_split)
 
     def described(self) -> dict[str, Any]:

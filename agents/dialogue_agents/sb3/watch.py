@@ -10,6 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dialogue_gym.dialogue import EndReason
+from dialogue_gym.rewards import LookAhead
 
 CURVE_STEPS = 500
 """Acts to a point of the curve."""
@@ -23,20 +24,27 @@ class Watch(BaseCallback):  # type: ignore[misc]
         save_steps: acts between checkpoints.
         steps: acts of the whole run.
         state: what ``state`` gave before, for a run that goes on.
+        look_ahead: the reward, where it is one that talks with users too.
     """
 
     def __init__(
-        self, folder: Path, save_steps: int, steps: int, state: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        save_steps: int,
+        steps: int,
+        state: Mapping[str, Any] | None = None,
+        look_ahead: LookAhead | None = None,
     ) -> None:
         super().__init__()
         self.folder, self.save_steps, self.steps = folder, save_steps, steps
         self.sums: list[list[float]] = [list(pair) for pair in (state or {}).get("sums", [])]
         self.user_calls: int = (state or {}).get("user_calls", 0)
+        self.look_ahead = look_ahead
         self.bar: Any = None
 
     @property
     def curve(self) -> list[float | None]:
-        """Mean reward of the dialogues that ended in each ``CURVE_STEPS`` acts; None where there is none."""
+        """Mean score of the dialogues that ended in each ``CURVE_STEPS`` acts; None where there is none."""
         return [total / count if count else None for total, count in self.sums]
 
     def state(self) -> dict[str, Any]:
@@ -71,8 +79,10 @@ class Watch(BaseCallback):  # type: ignore[misc]
             self.user_calls += info["end_reason"] != EndReason.TURN_LIMIT
             self.user_calls += int(done)
             if info["scored"]:
-                self.sums[window][0] += float(reward)
+                self.sums[window][0] += float(info.get("score", reward))
                 self.sums[window][1] += 1
+        if self.look_ahead is not None:
+            self.user_calls += len(self.look_ahead.take_spent().heard)
         self.bar.update(self.num_timesteps - self.bar.n)
         if (mean := self.curve[-1]) is not None:
             self.bar.set_postfix({"reward": f"{mean:.2f}"}, refresh=False)
