@@ -23,7 +23,7 @@ _NOTHING_ELSE = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
-_MODE_TOKENS, _MODE_TEMPERATURE, _MODE_SLACK = 8, 1e4, 0.1
+_MODE_TOKENS, _MODE_TOP_P, _MODE_SLACK = 8, 1e-6, 0.01
 
 
 def load_codec(tokenizer: str) -> ChatCodec:
@@ -81,9 +81,9 @@ def scoring_fields(prompt: Sequence[int]) -> dict[str, Any]:
 def mode_fields(codec: ChatCodec) -> dict[str, Any]:
     """The fields of a question whose log-probabilities show whether they are of the tempered distribution.
 
-    At a temperature this high all tokens are equally likely.
+    In a nucleus this small one token is left, which is certain. (Temperatures above 2 are refused by vLLM.)
     """
-    sampling = Sampling(_MODE_TOKENS, _MODE_TEMPERATURE)
+    sampling = Sampling(_MODE_TOKENS, top_p=_MODE_TOP_P)
     fields = sampling_fields([codec.end_of_turn_id], sampling, codec.end_of_turn_id, None)
     return {**fields, "stop_token_ids": [], "seed": 0}
 
@@ -97,8 +97,7 @@ def read_mode(body: bytes, codec: ChatCodec) -> bool | Failure:
     reply = read_reply(body, [codec.end_of_turn_id], codec)
     if isinstance(reply, Failure):
         return reply
-    even = -math.log(codec.identity()["vocabulary"])
-    if all(abs(value - even) < _MODE_SLACK for value in reply.log_probs):
+    if all(value > -_MODE_SLACK for value in reply.log_probs):
         return True
     return Failure(
         "the server gives log-probabilities as they are before temperature and top_p",
