@@ -4,8 +4,10 @@ import inspect
 import io
 import json
 import re
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -66,6 +68,20 @@ def explain(error: Exception, extra: str) -> str:
     if isinstance(error, ImportError) and "pip install" not in line:
         line += f'; it comes with pip install "dialogue-gym[{extra}]"'
     return f"error: {line}"
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Inside, a warning is one line for people, without the place in the code that gave it."""
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: Any, **of: Any
+    ) -> None:
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def json_object(text: str, name: str) -> dict[str, Any]:

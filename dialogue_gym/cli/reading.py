@@ -37,10 +37,10 @@ def read_dialogues(
     try:
         imported = import_dialogues(files, strict=strict, languages=languages)
     except ValueError as error:
-        raise ValueError("; ".join([str(error), *_advice([str(error)])])) from None
+        raise ValueError("; ".join([str(error), *advice([str(error)])])) from None
     if imported.report.dropped or imported.report.empty:
         rows = [row for rows in imported.report.dropped.values() for row in rows]
-        print(imported.report.table(), *_advice(rows), sep="\n", file=sys.stderr)
+        print(imported.report.table(), *advice(rows), sep="\n", file=sys.stderr)
     return [record for record in imported.records if not only_people or by_people(record)]
 
 
@@ -56,7 +56,7 @@ def mend_log(path: Path) -> int:
     return repair_log(path)
 
 
-def _advice(messages: Sequence[str]) -> list[str]:
+def advice(messages: Sequence[str]) -> list[str]:
     """What to do where messages name options that only the import has; nothing else."""
     named = sorted({option for text in messages for option in _OPTION_OF_IMPORT.findall(text)})
     return [

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dialogue_gym.cli.reading import advice
 from dialogue_gym.logs import import_dialogues
 from dialogue_gym.viewing import Entry, apply_filters, entries
 
@@ -21,7 +22,7 @@ def read_entries(path: Path, filters: Sequence[str] = ()) -> list[Entry]:
     imported = import_dialogues(path, languages="any")
     for reason, rows in sorted(imported.report.dropped.items()):
         more = "" if len(rows) == 1 else f", and {len(rows) - 1} more ({reason})"
-        print(f"left out: {rows[0]}{more}", file=sys.stderr)
+        print(f"left out: {rows[0]}{more}", *advice(rows), sep="\n", file=sys.stderr)
     if not imported.records:
         read = f"none of its {imported.report.read} rows is one" if imported.report.read else "it is empty"
         raise ValueError(f"{path}: no dialogue in it; {read}")

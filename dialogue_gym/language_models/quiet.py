@@ -1,4 +1,4 @@
-"""Keeps the chatter of transformers and TRL from people who cannot act on it."""
+"""Keeps the chatter of transformers, TRL and the hub's client from people who cannot act on it."""
 
 import logging as standard_logging
 import os
@@ -7,6 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is experimental; our TRL is pinned
+
+
+@contextmanager
+def quiet_hub() -> Iterator[None]:
+    """Inside, the hub's client tries again without two lines for each try; the fault at the end says why."""
+    logger = standard_logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(standard_logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

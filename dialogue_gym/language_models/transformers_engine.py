@@ -14,7 +14,7 @@ from dialogue_gym.language_models.base import Completion, FinishReason, Generati
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.key_value_store import KeyValueStore
 from dialogue_gym.language_models.modules import check_folder, check_positions, evaluating, unwrapped
-from dialogue_gym.language_models.quiet import quiet
+from dialogue_gym.language_models.quiet import quiet, quiet_hub
 from dialogue_gym.language_models.token_sampling import check_sampling, draw
 
 _BELOW_ONE = 1.0 - 2.0**-40  # noise times the total share stays below the total, whatever the rounding
@@ -119,8 +119,9 @@ class TransformersModel:
 
         check_folder(path, "language model")
         try:
-            codec = ChatCodec(AutoTokenizer.from_pretrained(str(path)))
-            model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype, use_safetensors=True)
+            with quiet_hub():
+                codec = ChatCodec(AutoTokenizer.from_pretrained(str(path)))
+                model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype, use_safetensors=True)
         except OSError as error:
             first = str(error).strip().splitlines()[0]
             where = "" if Path(path).is_dir() else "no such folder, nor a name of the hub that loads: "

@@ -51,7 +51,7 @@ class ReasoningGymScorer:
         """Score the dialogue as it stands; for any text.
 
         Raises:
-            ValueError: the task is not one of reasoning_gym's.
+            ValueError: the task is not one of reasoning_gym's, or one that it cannot make again.
         """
         origin = _origin(task)
         answer = _last_answer(conversation)
@@ -110,7 +110,8 @@ def _last_answer(conversation: Conversation) -> str | None:
 def _origin(task: Task) -> dict[str, Any]:
     try:
         origin = json.loads(task.reference.text)
-        return {name: origin[name] for name in ("dataset", "config", "seed", "size", "index")}
+        needed = {name: origin[name] for name in ("dataset", "config", "seed", "size", "index")}
+        return needed | {"item": origin["item"]} if "item" in origin else needed
     except (ValueError, KeyError, TypeError):
         raise ValueError(
             f"the scorer 'reasoning_gym' judges tasks of the source 'reasoning_gym' only; {task.id!r} is none"
@@ -124,6 +125,11 @@ _shared = Subprocess(_PROGRAM, "reasoning_gym", _START_SECONDS)
 
 def _judge(origin: dict[str, Any], answer: str, timeout_s: float) -> float:
     said = _shared.ask([origin, answer], timeout_s)
+    if said == "null":
+        raise ValueError(
+            f"reasoning_gym's {origin['dataset']!r} makes another item {origin['index']} than was asked: "
+            "another version, or a generator that needs PYTHONHASHSEED=0 to repeat"
+        )
     return min(1.0, max(0.0, float(said))) if said else 0.0
 
 

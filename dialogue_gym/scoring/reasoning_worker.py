@@ -1,13 +1,15 @@
 """The program of the subprocess that judges answers to reasoning_gym's problems; see ``reasoning``.
 
 It runs as a file of its own and imports nothing of this package. One JSON list ``[origin, answer, seconds]``
-a line in, the judge's figure out; it ends with its standard input.
+a line in, the judge's figure out, null where the item is not the one that was asked; it ends with its
+standard input.
 """
 
 import contextlib
 import json
 import sys
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 
@@ -20,10 +22,18 @@ def _generator(origin: str) -> Any:
     return reasoning_gym.create_dataset(given["dataset"], **options)
 
 
-def _judge(origin: dict[str, Any], answer: str) -> float:
-    index = origin.pop("index")
+def _judge(origin: dict[str, Any], answer: str) -> float | None:
+    """The judge's figure; None where the item made here is another than the one that was asked."""
+    index, known = origin.pop("index"), origin.pop("item", None)
     made = _generator(json.dumps(origin, sort_keys=True))
-    return float(made.score_answer(answer, made[index]))
+    item = made[index]
+    digest = sha256(f"{item['question']}\n{item['answer']}".encode()).hexdigest()[:16]
+    if known not in (None, digest):
+        return None
+    try:
+        return float(made.score_answer(answer, item))
+    except Exception:  # judges raise all kinds of errors on odd answers: such an answer earns nothing
+        return 0.0
 
 
 def main() -> None:
@@ -34,11 +44,8 @@ def main() -> None:
     print("ready", file=out, flush=True)
     for line in sys.stdin:
         origin, answer, _ = json.loads(line)
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # what a judge prints is no answer
-                figure = _judge(origin, answer)
-        except Exception:  # judges raise all kinds of errors on odd answers: such an answer earns nothing
-            figure = 0.0
+        with contextlib.redirect_stdout(sys.stderr):  # what a judge prints is no answer
+            figure = _judge(origin, answer)
         print(json.dumps(figure), file=out, flush=True)
 
 

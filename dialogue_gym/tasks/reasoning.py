@@ -5,8 +5,10 @@ item anew and ask the generator's own judge; see ``dialogue_gym.scoring.reasonin
 """
 
 import json
+import os
 from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from dialogue_gym.registry import nearest
@@ -17,6 +19,10 @@ from dialogue_gym.tasks.problems import brief_of_problem
 
 _TRIES = 400  # items looked at for one of a split; one in ten is of the test
 _CHECKED = 3
+_OF_THE_HASH_SEED = frozenset(
+    {"isomorphic_strings", "polynomial_multiplication", "ransom_note", "word_ladder"}
+)
+"""Generators that go through sets of texts, whose order is another in each process."""
 
 
 class ReasoningGymTasks:
@@ -31,8 +37,8 @@ class ReasoningGymTasks:
         size: number of items that it makes, over all splits.
 
     Raises:
-        ValueError: no such generator, settings that it does not take, or one whose items come without an
-            answer that its own judge accepts.
+        ValueError: no such generator, settings that it does not take, one whose items come without an
+            answer that its own judge accepts, or one that needs PYTHONHASHSEED to repeat.
         ImportError: reasoning_gym is not installed.
     """
 
@@ -44,6 +50,11 @@ class ReasoningGymTasks:
     ) -> None:
         self._origin = {"dataset": dataset, "config": dict(config or {}), "seed": seed, "size": size}
         made = generator(json.dumps(self._origin, sort_keys=True))
+        if dataset in _OF_THE_HASH_SEED and not os.environ.get("PYTHONHASHSEED", "random").isdigit():
+            raise ValueError(
+                f"reasoning_gym's {dataset!r} makes other items in each process, so no seed names a task; "
+                "start Python with PYTHONHASHSEED=0, or take another generator"
+            )
         for index in range(min(_CHECKED, size)):
             if not _checkable(made, made[index]):
                 raise ValueError(
@@ -78,7 +89,7 @@ class ReasoningGymTasks:
 
     def _task(self, item: Mapping[str, Any], index: int, split: str) -> Task:
         name = str(self._origin["dataset"])
-        origin = json.dumps({**self._origin, "index": index}, sort_keys=True)
+        origin = json.dumps({**self._origin, "index": index, "item": digest(item)}, sort_keys=True)
         return Task(
             id=f"{name}-{self._origin['seed']}-{index}",
             kind="math",
@@ -87,6 +98,11 @@ class ReasoningGymTasks:
             split=split,
             family=name,
         )
+
+
+def digest(item: Mapping[str, Any]) -> str:
+    """What tells an item from others; the judge's subprocess takes it in the same way."""
+    return sha256(f"{item['question']}\n{item['answer']}".encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=32)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dialogue_gym.dialogue import clean_text
+from dialogue_gym.language_models.quiet import quiet_hub
 
 Row = Mapping[str, Any]
 _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
@@ -172,10 +173,11 @@ def _load(path: str, config: str | None, revision: str | None) -> dict[str, Tabl
         ) from None
     saved = [name for name in ("dataset_dict.json", "state.json") if (folder / name).is_file()]
     try:
-        if saved:
-            loaded = datasets.load_from_disk(path)
-        else:
-            loaded = datasets.load_dataset(path, config, revision=revision)
+        with quiet_hub():
+            if saved:
+                loaded = datasets.load_from_disk(path)
+            else:
+                loaded = datasets.load_dataset(path, config, revision=revision)
     except Exception as error:  # the library's faults are of many kinds: file systems, networks, formats
         kind = "folder" if folder.is_dir() else "set on the hub"
         raise ValueError(

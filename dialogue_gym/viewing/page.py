@@ -159,17 +159,7 @@ def _dialogue(entry: Entry, identities: dict[str, int]) -> dict[str, Any]:
 def _task(entry: Entry) -> dict[str, Any]:
     record, task = entry.record, task_of(entry.record)
     if task is None:
-        intent = brief_of(record).text if record.task is None else json.dumps(record.task, ensure_ascii=False)
-        name = "" if record.task is None else str(record.task.get("id", ""))
-        parts: dict[str, Any] = dict.fromkeys(("family", "level", "answer", "target"), "")
-        return {
-            **parts,
-            "task": record.task is not None,
-            "id": name,
-            "goal": intent,
-            "brief": intent,
-            "facts": [],
-        }
+        return _no_task(record)
     return {
         "task": True,
         "id": task.id,

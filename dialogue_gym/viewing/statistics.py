@@ -98,7 +98,7 @@ class LogStatistics:
 
     def _turn_rows(self) -> list[str]:
         if not self.by_turn:
-            return []
+            return ["", "by turn: not known, since no dialogue shows how its user began"]
         turns = max(map(len, self.by_turn.values()))
         rows = ["", f"{'by turn, 0 is the opening':{_WIDTH}}" + "".join(f"{t:11d}" for t in range(turns))]
         there = self.by_turn.get("words", [])
@@ -118,9 +118,10 @@ def estimate_rows(estimates: Mapping[str, Estimate]) -> list[str]:
     """Lines of a table of means, with a head; none where there is nothing."""
     if not estimates:
         return []
-    rows = [f"{'':{_WIDTH}}    mean  95 % interval            n"]
+    width = max(_WIDTH, *map(len, estimates))
+    rows = [f"{'':{width}}    mean  95 % interval            n"]
     for name, e in estimates.items():
-        rows.append(f"{name:{_WIDTH}}{e.mean:8.3f}  {f'[{e.low:.3f}, {e.high:.3f}]':21}{e.n:7d}")
+        rows.append(f"{name:{width}}{e.mean:8.3f}  {f'[{e.low:.3f}, {e.high:.3f}]':21}{e.n:7d}")
     return rows
 
 

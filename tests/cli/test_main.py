@@ -1,5 +1,6 @@
 """The command itself: its list, its errors, its interrupts."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import dialogue_gym
 from dialogue_gym import cli
 from dialogue_gym.cli.arguments import explain
-from tests.processes import started
+from tests.processes import run, started
 
 
 def test_alone_it_lists_its_commands(command: Callable[..., Any]) -> None:
@@ -100,3 +101,14 @@ def test_an_interrupt_ends_in_one_line(python: list[str], tmp_path: Path) -> Non
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (130, "", "\nstopped\n")
+
+
+def test_a_warning_is_one_line(python: list[str], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"q": "Tom has 3 cats. How many?", "a": "#### 3"}\n{"q": "How many?", "a": ""}\n')
+    tasks = {"name": "jsonl", "path": str(rows), "columns": {"question": "q", "answer": "a"}}
+    options = json.dumps({"tasks": {**tasks, "splits": {"train": "all"}}})
+    lenient = [python[0], *python[3:]]  # warnings are no errors for people
+    command = [*lenient, "collect", "--policy", "rule", "--dialogues", "1", "--env-options", options]
+    done = run([*command, "--out", str(tmp_path / "log.jsonl")], text=True)
+    assert done.stderr == f"warning: {rows}: 1 of 2 rows left out: 1 without an answer\n"

@@ -131,7 +131,10 @@ def test_a_closed_tab_loses_nothing(served: Served, log: Path) -> None:
 
 
 def test_a_tab_that_is_closed_at_the_rating_keeps_the_end(served: Served, log: Path) -> None:
-    served.begin().until("your_turn").say("hi").until("your_turn").say("bye", stop=True).until("over").leave()
+    tab = served.begin().until("your_turn").say("hi").until("your_turn").say("bye", stop=True).until("over")
+    refused = served.ask(f"/api/chats/{tab.id}/say", {"text": "and another thing"})
+    assert refused == (409, {"error": "This dialogue is over."})
+    tab.leave()
     [record] = kept(log, 1)
     assert (record.end_reason, record.messages[-1]["content"]) == ("user_stop", "bye")
 

@@ -120,3 +120,27 @@ def test_files_of_people(command: Callable[..., Any], name: str) -> None:
         pytest.skip("people's dialogues are not in the repository")
     assert "agent> " in command("show", DATA / name).out
     assert "unscored: " in command("stats", DATA / name).out
+
+
+def test_options_of_the_import_are_said_to_be_its(command: Callable[..., Any], tmp_path: Path) -> None:
+    rows = tmp_path / "tasks.jsonl"
+    rows.write_text('{"question": "2 + 2?", "answer": "4"}\n')
+    done = command("show", rows)
+    assert done.status == 2
+    assert "--format is an option of dialogue-gym import FILE --out LOG" in done.err
+
+
+def test_long_names_keep_the_columns(command: Callable[..., Any], tmp_path: Path) -> None:
+    row = {"user_queries": ["hi"], "ai_responses": ["hello"], "intent": "", "model": "m"}
+    (tmp_path / "rated.json").write_text(json.dumps([{**row, "overall_interaction_rating": 7}]))
+    lines = command("stats", tmp_path / "rated.json").out.splitlines()
+    table = [line for line in lines if line.startswith(("turns ", "rating: overall_interaction_rating "))]
+    assert len(table) == 2
+    assert len({len(line) for line in table}) == 1
+
+
+def test_it_says_why_there_are_no_curves(command: Callable[..., Any], tmp_path: Path) -> None:
+    said = [{"user": "tutor", "text": "and?"}, {"user": "student", "text": "9"}]
+    (tmp_path / "excerpt.json").write_text(json.dumps([{"c_h": said, "c_r": []}]))
+    shown = command("stats", tmp_path / "excerpt.json").out
+    assert "by turn: not known, since no dialogue shows how its user began" in shown

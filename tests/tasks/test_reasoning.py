@@ -1,4 +1,6 @@
 import json
+import sys
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -8,7 +10,8 @@ import dialogue_gym  # noqa: F401
 from dialogue_gym.scoring import ReasoningGymScorer, scorers
 from dialogue_gym.scoring.reasoning import stated_answer
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.tasks import SPLITS, ProceduralMath, ReasoningGymTasks, task_sources
+from dialogue_gym.tasks import SPLITS, ProceduralMath, ReasoningGymTasks, Reference, task_sources
+from tests.processes import run
 
 pytest.importorskip("reasoning_gym")
 
@@ -97,3 +100,32 @@ def test_what_cannot_be() -> None:
         ReasoningGymScorer().score(ProceduralMath().draw("train", NoiseKey((0,))), say("4"))
     with pytest.raises(ValueError, match="timeout_s is 0"):
         ReasoningGymScorer(timeout_s=0)
+
+
+BY_HASH = """
+import sys
+from dialogue_gym.scoring import ReasoningGymScorer
+from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.tasks import ReasoningGymTasks
+task = ReasoningGymTasks(sys.argv[1], size=50).draw("train", NoiseKey((1,)))
+said = {"role": "assistant", "content": f"<answer>{task.reference.answer}</answer>"}
+print(task.id, task.brief.text, ReasoningGymScorer().score(task, [said]).reward, sep="|")
+"""
+
+
+def test_items_that_follow_the_hash_seed_need_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    with pytest.raises(ValueError, match=r"'ransom_note' makes other items .* PYTHONHASHSEED=0"):
+        ReasoningGymTasks("ransom_note")
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    said = [run([sys.executable, "-c", BY_HASH, "polynomial_multiplication"], text=True) for _ in range(2)]
+    assert said[0].stdout == said[1].stdout
+    assert said[0].stdout.endswith("|1.0\n")
+
+
+def test_an_item_that_cannot_be_made_again_is_not_judged() -> None:
+    task = ReasoningGymTasks("basic_arithmetic", size=50).draw("train", NoiseKey((1,)))
+    origin = json.loads(task.reference.text)
+    other = Reference(task.reference.answer, json.dumps({**origin, "item": "0" * 16}))
+    with pytest.raises(ValueError, match=r"'basic_arithmetic' makes another item \d+ than was asked"):
+        ReasoningGymScorer().score(replace(task, reference=other), say("<answer>1</answer>"))

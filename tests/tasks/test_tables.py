@@ -1,5 +1,6 @@
 import copy
 import json
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -315,6 +316,21 @@ def test_sets_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"openai/gsm8k: this set on the hub cannot be loaded \(") as caught:
         task_sources["math"].build("gsm8k")
     assert "\n" not in str(caught.value)
+
+
+def test_the_hub_is_tried_again_in_silence(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    client = logging.getLogger("huggingface_hub.utils._http")
+
+    def unreachable(*given: Any, **options: Any) -> None:
+        client.warning("Retrying in 1s [Retry 1/5].")
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("datasets.load_dataset", unreachable)
+    with pytest.raises(ValueError, match=r"cannot be loaded \(no route\)"):
+        task_sources["math"].build("gsm8k")
+    assert not caplog.records
+    client.warning("of others")
+    assert [record.message for record in caplog.records] == ["of others"]
 
 
 def test_an_environment_made_from_a_dict_is_json(tmp_path: Path) -> None:

@@ -89,9 +89,11 @@ class Chat:
         """The person speaks, or ends the dialogue as the user.
 
         Raises:
-            Refused: it is not their turn, or there is nothing to say or to end.
+            Refused: it is over, it is not their turn, or there is nothing to say or to end.
         """
         with self._changed:
+            if self._record is not None:
+                raise Refused("This dialogue is over.")
             if not self._listening:
                 raise Refused("It is not your turn: wait for the other side.")
             if stop and (self.role == "agent" or not self._messages):
