@@ -1,6 +1,7 @@
 """Language models behind one batched protocol."""
 
 import importlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,10 +75,12 @@ def load_adapter_model(spec: str | Mapping[str, Any] | LanguageModel) -> Adapter
 
 
 def named_language_model(spec: str) -> dict[str, Any]:
-    """The name and options that a string stands for: "NAME", "NAME:PATH" or "ADDRESS[,ADDRESS]#MODEL".
+    """The name and options that a string stands for.
+
+    It may be "NAME", "NAME:PATH", "ADDRESS[,ADDRESS]#MODEL", or all options as a JSON object.
 
     Raises:
-        ValueError: an address without a model.
+        ValueError: an address without a model, or broken JSON.
 
     Example:
         >>> named_language_model("transformers:FOLDER")
@@ -86,7 +89,11 @@ def named_language_model(spec: str) -> dict[str, Any]:
         {'name': 'http', 'base_url': 'http://localhost:8000/v1', 'model': 'Qwen/Qwen3-4B'}
         >>> named_language_model("http://a/v1,http://b/v1#m")["base_url"]
         'http://a/v1,http://b/v1'
+        >>> named_language_model('{"name": "transformers", "path": "FOLDER", "dtype": "bfloat16"}')["dtype"]
+        'bfloat16'
     """
+    if spec.lstrip().startswith("{"):
+        return _json_options(spec)
     name, colon, path = spec.partition(":")
     if colon and name.lower() in ("http", "https"):
         base_url, _, model = spec.partition("#")
@@ -96,6 +103,14 @@ def named_language_model(spec: str) -> dict[str, Any]:
             )
         return {"name": "http", "base_url": base_url, "model": model}
     return {"name": name, "path": path} if colon else {"name": name}
+
+
+def _json_options(spec: str) -> dict[str, Any]:
+    try:
+        options: dict[str, Any] = json.loads(spec)
+    except ValueError as error:
+        raise ValueError(f"a language model as JSON: {error}") from None
+    return options
 
 
 def _import_with_extra(module: str, needs: str, extra: str = "llm") -> Any:

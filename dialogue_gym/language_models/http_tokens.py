@@ -3,12 +3,15 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dialogue_gym.language_models.base import Completion, FinishReason, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.http_answers import Failure, UnusableAnswerError, one_line
 from dialogue_gym.language_models.http_settings import require
+from dialogue_gym.language_models.modules import check_folder
+from dialogue_gym.language_models.quiet import quiet_hub
 
 T = TypeVar("T")
 
@@ -43,11 +46,14 @@ def load_codec(tokenizer: str) -> ChatCodec:
             f'a tokenizer for a language model over HTTP needs transformers: pip install "dialogue-gym[llm]" '
             f"({error})"
         ) from error
+    check_folder(tokenizer, "tokenizer")
     try:
-        loaded = AutoTokenizer.from_pretrained(tokenizer)
+        with quiet_hub():
+            loaded = AutoTokenizer.from_pretrained(tokenizer)
     except (OSError, ValueError) as error:
+        where = "" if Path(tokenizer).is_dir() else "no such folder, nor a name of the hub that loads: "
         first = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(f"no tokenizer at {tokenizer!r}: {first}") from error
+        raise FileNotFoundError(f"no tokenizer at {tokenizer!r}: {where}{first}") from error
     return ChatCodec(loaded)
 
 

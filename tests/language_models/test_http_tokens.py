@@ -104,7 +104,7 @@ class TestCompletions:
         with fake() as server:
             model = model_of(server)
             asked = requests(20)
-            completions = model.generate(asked, Sampling(2, 0.7, 0.9))
+            completions = model.generate(asked, Sampling(3, 1.3, 0.95))
         bodies = {tuple(call.body["prompt"]): call.body for call in server.calls}
         for request, completion in zip(asked, completions, strict=True):
             assert completion.prompt_ids == model.codec.encode(request.messages)
@@ -526,9 +526,10 @@ class TestTokenizers:
             assert "\n" not in str(caught.value)
 
     def test_no_tokenizer_there(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match="no tokenizer at") as caught:
-            HttpModel("http://h/v1", "m", tokenizer=str(tmp_path))
-        assert "\n" not in str(caught.value)
+        for path in (tmp_path, tmp_path / "nothing"):
+            with pytest.raises(FileNotFoundError, match="no tokenizer at") as caught:
+                HttpModel("http://h/v1", "m", tokenizer=str(path))
+            assert "\n" not in str(caught.value)
         for bad in ("", 3):
             with pytest.raises(ValueError, match="tokenizer must be a folder or hub name"):
                 HttpModel("http://h/v1", "m", tokenizer=bad)  # type: ignore[arg-type]

@@ -44,6 +44,8 @@ def test_a_name_with_an_argument_is_a_path(tmp_path: Path, tokenizer: Any, llama
         ("transformers:./no", FileNotFoundError, "at './no': there is no such folder$"),
         ("transformers:no/such", FileNotFoundError, "no such folder, nor a name of the hub that loads: "),
         ({**TINY, "adapter": "/no"}, FileNotFoundError, "no adapter at '/no'"),
+        ('{"name": "transformers", "pth": "x"}', ValueError, "did you mean 'path'"),
+        ('{"name": "tiny"', ValueError, "a language model as JSON: .*delimiter"),
         ({"name": "transformers", "pth": "x"}, ValueError, "did you mean 'path'"),
     ],
 )
