@@ -1,5 +1,6 @@
 """Plays a policy against a vector environment and records trajectories; the only such loop there is."""
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -213,7 +214,8 @@ def _play_batch(
                 observations, live = _turn(env, policy, observations, rows, live)
     finally:  # where it was broken off
         policy.forget([rows[i].id for i in live])
-    return [_trajectory(env, policy, i, row) for i, row in enumerate(rows)]
+    identity = policy.identity()
+    return [_trajectory(env, identity, i, row) for i, row in enumerate(rows)]
 
 
 def _begin(env: DialogueVectorEnv, wanted: _Wanted) -> tuple[Observations, list[_Row], list[int]]:
@@ -293,7 +295,7 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
-def _trajectory(env: DialogueVectorEnv, policy: Policy, index: int, row: _Row) -> Trajectory:
+def _trajectory(env: DialogueVectorEnv, identity: dict[str, Any], index: int, row: _Row) -> Trajectory:
     """Join the turns' tokens; nothing is appended after the last sampled token."""
     ids: list[int] = []
     mask: list[int] = []
@@ -306,5 +308,5 @@ def _trajectory(env: DialogueVectorEnv, policy: Policy, index: int, row: _Row) -
         log_probs += [0.0] * context + reply.log_probs
         turns += [-1] * context + [turn] * sampled
     record = env.record(index)
-    record.policy = policy.identity()
+    record.policy = copy.deepcopy(identity)
     return Trajectory(ids, mask, log_probs, turns, row.rewards, record.reward, record)

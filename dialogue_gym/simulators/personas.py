@@ -1,7 +1,7 @@
 """Personas: how a user behaves, and populations that they are drawn from."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from dialogue_gym.seeding import NoiseKey
@@ -53,7 +53,7 @@ class Persona:
 
     def to_dict(self) -> dict[str, float | int | bool]:
         """Plain JSON-able fields."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ class Population:
 
     def to_dict(self) -> dict[str, list[float] | float]:
         """Plain JSON-able fields; bounds as lists, as JSON gives them back."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     def draw(self, key: NoiseKey) -> Persona:
         """The persona that belongs to ``key``; fields rounded to two digits so that JSON is exact."""

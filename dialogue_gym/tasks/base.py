@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from dialogue_gym.registry import Registry, nearest
@@ -139,8 +139,12 @@ def check_split(split: str, available: Sequence[str] = SPLITS) -> None:
 
 def task_to_dict(task: Task) -> dict[str, Any]:
     """The task as JSON gives it back, reference included: for the laboratory, never for a policy."""
-    data: dict[str, Any] = json.loads(json.dumps(asdict(task)))  # tuples become lists
+    data: dict[str, Any] = json.loads(json.dumps(task, default=_fields_of))  # tuples become lists
     return data
+
+
+def _fields_of(part: Task | Brief | Reference | Fact) -> dict[str, Any]:
+    return {field.name: getattr(part, field.name) for field in fields(part)}
 
 
 def task_from_dict(data: Mapping[str, Any]) -> Task:
