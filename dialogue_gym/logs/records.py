@@ -95,6 +95,13 @@ class PolicyRecord:
         """Assistant messages in the dialogue."""
         return len(self.messages) // 2
 
+    @property
+    def paid(self) -> list[float]:
+        """What each message of the agent earns in training: ``turn_rewards``, or the reward with the last."""
+        if self.turn_rewards is not None:
+            return self.turn_rewards
+        return [*[0.0] * (self.turns - 1), self.reward or 0.0] if self.turns else []
+
 
 _FIELDS = [f.name for f in fields(DialogueRecord)]
 

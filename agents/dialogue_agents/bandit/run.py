@@ -13,9 +13,11 @@ from dialogue_agents.bandit.arms import build_arms
 from dialogue_agents.bandit.learners import make_learner
 from dialogue_agents.bandit.policy import BanditPolicy
 from dialogue_agents.bandit.settings import BanditSettings
+from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.logs import append
+from dialogue_gym.rewards import CurrentPolicy, LookAhead, Training, TurnReward, build_turn_reward, pay
 from dialogue_gym.rollout import Evaluation, Policy, compare, evaluate, make_vector_env, play
 from dialogue_gym.rollout.evaluation import Outcome
 from dialogue_gym.seeding import NoiseKey
@@ -35,7 +37,7 @@ class Learned:
     Attributes:
         dialogues: played.
         user_calls: made for them.
-        curve: mean reward of each batch; None where nothing was scored.
+        curve: mean score of each batch; None where nothing was scored.
         arms: how many dialogues each arm has led, by name.
     """
 
@@ -45,7 +47,14 @@ class Learned:
     arms: dict[str, int] = field(default_factory=dict)
 
 
-def learn_batch(env: DialogueVectorEnv, policy: BanditPolicy, seed: int, count: int, so_far: Learned) -> None:
+def learn_batch(
+    env: DialogueVectorEnv,
+    policy: BanditPolicy,
+    seed: int,
+    count: int,
+    so_far: Learned,
+    reward: TurnReward | None = None,
+) -> None:
     """Play dialogues and learn from those that are scored; ``so_far`` and the policy's learner change.
 
     Args:
@@ -54,30 +63,36 @@ def learn_batch(env: DialogueVectorEnv, policy: BanditPolicy, seed: int, count: 
         seed: names the run.
         count: of dialogues.
         so_far: what came before.
+        reward: what is learned from; the score if None.
     """
     key = NoiseKey((seed, "bandit", so_far.dialogues))
     policy.key = key
     tasks = [key.child("task", i).seed() for i in range(count)]
     replies = [key.child("reply", i).seed() for i in range(count)]
-    records = [t.record for t in play(env, policy, tasks, replies, policy_seed=seed)]
-    scored = [record for record in records if record.reward is not None]
-    taken = [policy.chosen(record.messages) for record in scored]  # before anything is learned
-    for record, arm in zip(scored, taken, strict=True):
-        policy.learner.learn(policy.context(record.messages), arm, float(record.reward or 0.0))
+    trajectories = play(env, policy, tasks, replies, policy_seed=seed)
+    records = [t.record for t in trajectories]
+    if reward is not None:
+        pay(trajectories, reward)
+    if isinstance(reward, LookAhead):
+        so_far.user_calls += len(reward.take_spent().heard)
+    learned = [(t.record, t.reward) for t in trajectories if t.reward is not None]
+    taken = [policy.chosen(record.messages) for record, _ in learned]  # before anything is learned
+    for (record, earned), arm in zip(learned, taken, strict=True):
+        policy.learner.learn(policy.context(record.messages), arm, earned)
         name = list(policy.arms)[arm]
         so_far.arms[name] = so_far.arms.get(name, 0) + 1
     policy.key = None
     so_far.dialogues += count
     so_far.user_calls += sum(m["role"] == "user" for record in records for m in record.messages)
-    rewards = [float(record.reward or 0.0) for record in scored]
-    so_far.curve.append(sum(rewards) / len(rewards) if rewards else None)
+    scores = [record.reward for record in records if record.reward is not None]
+    so_far.curve.append(sum(scores) / len(scores) if scores else None)
 
 
 def run(settings: BanditSettings) -> dict[str, Any]:
     """Learn and evaluate; what was learned ends up in ``out/bandit.json``, figures in ``out/result.json``.
 
     Returns:
-        "curve", the mean reward of each batch; "arms", how many training dialogues each arm has led;
+        "curve", the mean score of each batch; "arms", how many training dialogues each arm has led;
         "budget" ("dialogues", "user_calls", "policy_tokens", which are none, "cpu_seconds" of this process);
         and, where there are evaluations, "before" (arms taken at random), "after" (the arm expected to earn
         most) and their paired "difference".
@@ -89,8 +104,9 @@ def run(settings: BanditSettings) -> dict[str, Any]:
     """
     with closing(_make_env(settings, "train", settings.simulator)) as env:
         policy = make_policy(settings, env.kind)
+        made = _Run(settings, env, policy)
         _prepare_folder(settings)
-        return _Run(settings, env, policy).result()
+        return made.result()
 
 
 def make_policy(settings: BanditSettings, kind: Kind) -> BanditPolicy:
@@ -128,6 +144,10 @@ class _Run:
     def __init__(self, settings: BanditSettings, env: DialogueVectorEnv, policy: BanditPolicy) -> None:
         self.settings, self.env, self.policy = settings, env, policy
         self.path, self.state = settings.out / "result.json", settings.out / "bandit.json"
+        self.reward: TurnReward | None = None
+        if settings.reward is not None:
+            training = Training(env, CurrentPolicy(policy))
+            self.reward = build_turn_reward(reward_spec(settings.reward), training)
 
     def result(self) -> dict[str, Any]:
         """Evaluate, learn, evaluate again."""
@@ -167,7 +187,7 @@ class _Run:
         with bar:
             while learned.dialogues < settings.dialogues:
                 count = min(settings.batch_size, settings.dialogues - learned.dialogues)
-                learn_batch(self.env, self.policy, settings.seed, count, learned)
+                learn_batch(self.env, self.policy, settings.seed, count, learned, self.reward)
                 _write(self.state, {"learner": self.policy.learner.state(), "learned": asdict(learned)})
                 bar.update(count)
                 if (mean := learned.curve[-1]) is not None:

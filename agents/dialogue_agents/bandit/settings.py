@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.registry import nearest
 from dialogue_gym.tasks.base import check_split
@@ -38,6 +39,9 @@ class BanditSettings:
     many questions "acts" asks before it answers, or an object of the policy's options; {} for ours."""
     exploration: float = 0.3
     """How much is tried out: LinUCB's alpha, or Thompson sampling's v."""
+    reward: str | None = None
+    """What is learned from in place of the score: a turn reward, or a JSON object of its name and options;
+    a dialogue counts with the sum. None: the score, which figures show in any case."""
     dialogues: int = 1500
     """Training dialogues."""
     batch_size: int = 32
@@ -74,6 +78,8 @@ class BanditSettings:
         for name, least in _AT_LEAST.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.reward is not None:
+            reward_spec(self.reward)
         check_split(self.eval_split)
 
     def described(self) -> dict[str, Any]:

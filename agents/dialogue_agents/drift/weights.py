@@ -12,8 +12,8 @@ def dialogue_return(dialogue: PolicyRecord, gamma: float, repeat_penalty: float)
     """The discounted reward of a scored dialogue minus a penalty for repeats.
 
     DRIFT's return (arXiv 2605.31455): the sum of ``gamma ** (t - 1) * r_t`` minus ``repeat_penalty * (1 -
-    distinct replies / turns)``. The reward comes with the last turn. Its penalty for faults of format has no
-    counterpart here.
+    distinct replies / turns)``. The reward comes with the last turn, unless the log has turn rewards. Its
+    penalty for faults of format has no counterpart here.
 
     Example:
         >>> said = [
@@ -24,8 +24,8 @@ def dialogue_return(dialogue: PolicyRecord, gamma: float, repeat_penalty: float)
         0.65
     """
     said = [m["content"].strip() for m in dialogue.messages if m["role"] == "assistant"]
-    reward = dialogue.reward or 0.0
-    return gamma ** (len(said) - 1) * reward - repeat_penalty * (1 - len(set(said)) / len(said))
+    earned = sum(gamma**turn * reward for turn, reward in enumerate(dialogue.paid))
+    return earned - repeat_penalty * (1 - len(set(said)) / len(said))
 
 
 def group_weights(returns: Sequence[float], beta: float) -> list[float]:

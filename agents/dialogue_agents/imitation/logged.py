@@ -19,6 +19,8 @@ class Weighted:
 def read_dialogues(path: Path, env_id: str, held_out: str | None = None) -> list[PolicyRecord]:
     """The scored dialogues of a log in which the agent spoke, in order.
 
+    Where the log has turn rewards, only those that have them: others cannot be compared with them.
+
     Args:
         path: the log.
         env_id: the environment that its dialogues must be of.
@@ -29,6 +31,8 @@ def read_dialogues(path: Path, env_id: str, held_out: str | None = None) -> list
         ValueError: one line about what cannot be used, with file and line; or there is no such dialogue.
     """
     dialogues = [d for d in _checked(path, env_id, held_out) if d.scored and d.turns]
+    paid = [d for d in dialogues if d.turn_rewards is not None]
+    dialogues = paid or dialogues
     if not dialogues:
         raise ValueError(f"{path}: no scored dialogue in which the agent speaks, so nothing to imitate")
     return dialogues

@@ -28,7 +28,7 @@ def best(rewards: Sequence[float], share: float) -> list[int]:
 def read_best(
     path: Path, env_id: str, share: float, best_of: Literal["prompt", "log"], held_out: str | None = None
 ) -> list[Weighted]:
-    """The best scored dialogues of a log, each of the weight 1, in order.
+    """The best scored dialogues of a log, each of the weight 1, in order; by turn rewards where it has them.
 
     Args:
         path: the log.
@@ -47,7 +47,7 @@ def read_best(
     if best_of == "prompt":
         groups = by_prompt(dialogues)
         check_comparable(path, groups)
-    rewards = [dialogue.reward or 0.0 for dialogue in dialogues]
+    rewards = [sum(dialogue.paid) for dialogue in dialogues]
     chosen = sorted(group[i] for group in groups for i in best([rewards[j] for j in group], share))
     if not chosen:
         raise ValueError(
