@@ -1,7 +1,7 @@
 """Whole runs: repeat, resume, several processes, what is left on disk and on the screen."""
 
 import json
-import subprocess
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from dialogue_agents.grpo.__main__ import main
 from dialogue_agents.grpo.run import run
 from dialogue_gym.calibration.checkpoints import last_checkpoint
 from dialogue_gym.logs import read_log
+from tests import processes
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -161,7 +162,7 @@ def test_the_command_prints_what_matters_and_no_warnings(policy_folder: Path, tm
     )
     command = [sys.executable, "-m", "dialogue_agents.grpo", *sizes.split(), "--cpu"]
     command += ["--policy", str(policy_folder), "--out", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = processes.run(command, text=True)
     assert done.stdout.splitlines()[1].startswith("reward")
     shown = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]
     assert all(line.startswith(("evaluation before", "GRPO", "evaluation after")) for line in shown), shown
@@ -171,43 +172,48 @@ def test_the_command_prints_what_matters_and_no_warnings(policy_folder: Path, tm
 
 SCRIPT = """
 import dialogue_gym.cli.threads
-import runpy, sys, hashlib
+import hashlib, json, sys
 from pathlib import Path
-conftest, policy, out = sys.argv[1:]
-runpy.run_path(conftest)
+import tests.agents.conftest, tests.agents.folder_engine
 from dialogue_agents.grpo import run as grpo
 from dialogue_agents.grpo.settings import GRPOSettings
+settings = GRPOSettings(**json.loads(sys.argv[1], object_hook=lambda d: d | {"out": Path(d["out"])}))
 kept = grpo.DialogueGRPOTrainer.train
 def train(self, **keywords):
     kept(self, **keywords)
     flat = b"".join(p.detach().numpy().tobytes() for p in self.model.parameters())
     rank = self.accelerator.process_index
-    Path(out, f"rank{rank}").write_text(hashlib.sha256(flat).hexdigest())
+    Path(settings.out, f"rank{rank}").write_text(hashlib.sha256(flat).hexdigest())
 grpo.DialogueGRPOTrainer.train = train
-grpo.run(GRPOSettings(
-    env_kwargs='{"scorer": "letters", "simulator": {"name": "moody", "fail": 0.1}}',
-    policy=policy, out=Path(out), steps=2, groups=1, group_size=4, max_turns=3, max_tokens=6,
-    learning_rate=1e-2, cpu=True, save_steps=2, report_to="none", eval_dialogues=4, log_dialogues=True))
+grpo.run(settings)
 """
+
+
+def run_in_two_processes(settings: Any, folder: Path) -> dict[str, Any]:
+    """The result of a run under torchrun, once it has left the same weights in both processes."""
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    given = json.dumps(settings.described())
+    processes.run([*launch, str(script), given], env=environment)
+    assert (settings.out / "rank0").read_text() == (settings.out / "rank1").read_text()
+    result: dict[str, Any] = json.loads((settings.out / "result.json").read_text())
+    return result
 
 
 def test_two_processes_make_the_update_of_one(
     policy_folder: Path, tmp_path: Path, make_settings: Any
 ) -> None:
-    script, two = tmp_path / "script.py", tmp_path / "two"
-    script.write_text(SCRIPT)
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    arguments = [str(script), str(Path(__file__).parent / "conftest.py"), str(policy_folder), str(two)]
-    subprocess.run([sys.executable, *launch, *arguments], check=True, timeout=120)
-    assert (two / "rank0").read_text() == (two / "rank1").read_text()
-    settings = make_settings("one", groups=2, eval_dialogues=4, log_dialogues=True)
-    expected = run(settings)
-    one = settings.out
+    changes: dict[str, Any] = {"eval_dialogues": 4, "log_dialogues": True}
+    settings = make_settings("two", groups=1, **changes)
+    result, two = run_in_two_processes(settings, tmp_path), settings.out
+    settings = make_settings("one", groups=2, **changes)
+    expected, one = run(settings), settings.out
     seeds = [
         sorted((r.task_seed, r.reply_seed) for r in read_log(out / "dialogues.jsonl")) for out in (one, two)
     ]
     assert seeds[0] == seeds[1]
-    result = json.loads((two / "result.json").read_text())
     assert result["curve"] == pytest.approx(expected["curve"], abs=1e-6)
     assert result["budget"] == expected["budget"]
     start, left, right = weights(policy_folder), weights(one / "policy"), weights(two / "policy")
@@ -215,3 +221,15 @@ def test_two_processes_make_the_update_of_one(
     apart = max(float((left[k] - right[k]).abs().max()) for k in start)
     assert moved > 1e-3
     assert apart < 0.05 * moved  # sums in another order, which Adam can magnify
+
+
+def test_two_processes_give_their_engines_one_adapter(
+    policy_folder: Path, tmp_path: Path, make_settings: Any
+) -> None:
+    engine = json.dumps({"name": "folder", "path": str(policy_folder)})
+    settings = make_settings("two", groups=1, lora_rank=4, engine=engine)
+    result = run_in_two_processes(settings, tmp_path)
+    assert [p.name for p in (settings.out / "adapters").iterdir()] == ["1"]
+    expected = run(make_settings("one", groups=2, lora_rank=4))
+    assert result["curve"] == pytest.approx(expected["curve"], abs=1e-6)
+    assert result["budget"] == expected["budget"]
