@@ -52,6 +52,7 @@ def _described(settings: AlgorithmSettings) -> dict[str, Any]:
         **plain,
         "algorithm_file": [str(path) for path in settings.algorithm_file],
         "learner": settings.shared,
+        "options": {name: options for name in settings.names if (options := settings.options_of(name))},
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.algorithms.lesson import Lesson
 from dialogue_agents.bandit.run import Learned, learn_batch
 from dialogue_agents.bandit.run import make_policy as make_bandit
+from dialogue_agents.bandit.run import make_reward
 from dialogue_agents.bandit.settings import BanditSettings
 from dialogue_agents.drift.settings import DriftSettings
 from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout
@@ -17,9 +18,6 @@ from dialogue_agents.sft.settings import SFTSettings
 from dialogue_agents.static_context.settings import StaticContextSettings
 from dialogue_gym.logs import policy_view, read_log
 from dialogue_gym.rollout import Policy, load_policy
-
-_MANY = 100_000
-"""Updates that no budget here allows: the bound ends training."""
 
 
 def base(lesson: Lesson) -> Policy:
@@ -36,7 +34,8 @@ def grpo(lesson: Lesson, **options: Any) -> Policy:
     """GRPO on whole dialogues until a bound is near."""
     from dialogue_agents.grpo.run import train
 
-    settings = GRPOSettings(**_of_learner(lesson), steps=_MANY, **options)
+    settings = GRPOSettings(**{**_of_learner(lesson), **options})
+    settings.steps = _enough(settings, lesson.bound.user_calls)
 
     class BoundedDialogues(_Bounded, DialogueRollout):
         """Dialogues until a bound is near."""
@@ -53,7 +52,8 @@ def static_context(lesson: Lesson, **options: Any) -> Policy:
 
     assert lesson.log is not None
     lesson.spend(user_calls=calls_of(lesson))
-    settings = StaticContextSettings(**_of_learner(lesson), logs=lesson.log, steps=_MANY, **options)
+    settings = StaticContextSettings(**{**_of_learner(lesson), "logs": lesson.log, **options})
+    settings.steps = _enough(settings, lesson.bound.policy_tokens)
     contexts = read_contexts(settings.logs, settings.env, settings.contexts, "test")
 
     class BoundedContexts(_Bounded, StaticContextRollout):
@@ -106,9 +106,10 @@ def bandit(lesson: Lesson, **options: Any) -> Policy:
     settings = BanditSettings(seed=lesson.seed, max_turns=lesson.max_turns, **options)
     policy, so_far = make_bandit(settings, lesson.kind), Learned()
     env, cost = lesson.make_env(settings.batch_size), 0
-    while lesson.user_calls_left > max(cost, 0):
+    reward = make_reward(settings, env, policy)
+    while lesson.user_calls_left > cost:
         before = lesson.spent.user_calls
-        learn_batch(env, policy, settings.seed, settings.batch_size, so_far)
+        learn_batch(env, policy, settings.seed, settings.batch_size, so_far, reward)
         cost = lesson.spent.user_calls - before
     return policy
 
@@ -168,6 +169,11 @@ class _Bounded(Rollout):
             if sum(spent) + spent[-1] > most:
                 trainer.control.should_training_stop = True
         return columns
+
+
+def _enough(settings: LearnerSettings, bound: int) -> int:
+    """Rollouts that no run comes to: each dialogue costs at least one."""
+    return bound // (settings.groups * settings.group_size) + 1
 
 
 def _bounded(rollout: Any, lesson: Lesson) -> Any:

@@ -77,6 +77,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "grpo_sequence_ratio": _grpo(ratio_level="sequence"),
     "grpo_turn_return": _grpo(advantage="turn_return"),
     "grpo_turn_baseline": _grpo(advantage="turn_baseline"),
+    "grpo_look_ahead": _grpo(reward="look_ahead"),
+    "grpo_progress": _grpo(reward='{"name": "progress", "language_model": "tiny"}', advantage="turn_return"),
     "linucb": Algorithm(own.bandit, "acts", options={"algorithm": "linucb"}, settings=BanditSettings),
     "thompson": Algorithm(own.bandit, "acts", options={"algorithm": "thompson"}, settings=BanditSettings),
     **{name: Algorithm(own.sb3, "acts", options={"algorithm": name}) for name in ("ppo", "a2c", "dqn")},

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.algorithms.registry import ALGORITHMS, find
 from benchmarks.sim_to_real.settings import KINDS
+from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.registry import nearest
 
@@ -20,6 +21,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             "report_to": "none",
             "save_steps": 10,
         },
+        # as many updates as their defaults make of a log three times as long
+        "options": {"drift": {"epochs": 3}, "sft": {"epochs": 3}},
     },
 }
 """By name, settings that differ from the defaults."""
@@ -66,7 +69,8 @@ class AlgorithmSettings:
     """Settings that learners of language models share, as a JSON object such as '{"groups": 4}'; added to
     the preset's."""
     options: str = "{}"
-    """Settings of single algorithms, as a JSON object such as '{"drift": {"beta": 0.05}}'."""
+    """Settings of single algorithms, as a JSON object such as '{"drift": {"beta": 0.05}}'; added to the
+    preset's."""
     workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     """Processes, one for each core."""
     out: Path = Path("runs/algorithms")
@@ -106,14 +110,10 @@ class AlgorithmSettings:
                 raise ValueError(f"options: no algorithm {name!r} in this run: {nearest(name, self.names)}")
             if not isinstance(options, dict):
                 raise ValueError(f"options: those of {name!r} must be a JSON object, got {options!r}")
-        learner = {**self.shared}
         for name in self.names:
-            algorithm = find(name, self.files)
-            algorithm.check(name, self.options_of(name))
-        from dialogue_agents.grpo.settings import GRPOSettings
-
+            find(name, self.files).check(name, self.options_of(name))
         known = [f.name for f in fields(GRPOSettings)]
-        for name in learner:
+        for name in self.shared:
             if name not in known:
                 raise ValueError(f"learner: unknown setting {name!r}: {nearest(name, known)}")
 
@@ -138,6 +138,6 @@ class AlgorithmSettings:
         return self.out.absolute() / "stages"
 
     def options_of(self, name: str) -> dict[str, Any]:
-        """Settings of one algorithm."""
-        found: dict[str, Any] = json_object(self.options, "options").get(name, {})
-        return found
+        """Settings of one algorithm, over those of the preset."""
+        preset, given = PRESETS[self.preset]["options"], json_object(self.options, "options")
+        return {**preset.get(name, {}), **given.get(name, {})}

@@ -1,4 +1,4 @@
-"""The bandit: its learners by their formulas, a case where the best arm depends on the opening, whole runs."""
+"""The bandit: learners by their formulas, a case where the best arm depends on the opening, whole runs."""
 
 import json
 from collections.abc import Sequence

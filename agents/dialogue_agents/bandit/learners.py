@@ -27,7 +27,8 @@ class LinearBandit(ABC):
 
     def __init__(self, arms: int, size: int, exploration: float) -> None:
         self.exploration = exploration
-        self.precision: Floats = np.tile(np.eye(size, dtype=np.float64), (arms, 1, 1))
+        self.precision: Floats = np.zeros((arms, size, size))
+        self.precision[:] = np.eye(size)
         self.moment: Floats = np.zeros((arms, size))
 
     @property

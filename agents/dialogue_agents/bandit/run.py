@@ -122,6 +122,17 @@ def make_policy(settings: BanditSettings, kind: Kind) -> BanditPolicy:
     return BanditPolicy(arms, learner, read, settings.max_turns)
 
 
+def make_reward(settings: BanditSettings, env: DialogueVectorEnv, policy: BanditPolicy) -> TurnReward | None:
+    """What is learned from in place of the score, if anything is.
+
+    Raises:
+        ValueError: the reward cannot do without an option, or does not know one.
+    """
+    if settings.reward is None:
+        return None
+    return build_turn_reward(reward_spec(settings.reward), Training(env, CurrentPolicy(policy)))
+
+
 def load_policy(folder: Path, kind: Kind) -> BanditPolicy:
     """The policy that a run has left in its folder.
 
@@ -144,10 +155,7 @@ class _Run:
     def __init__(self, settings: BanditSettings, env: DialogueVectorEnv, policy: BanditPolicy) -> None:
         self.settings, self.env, self.policy = settings, env, policy
         self.path, self.state = settings.out / "result.json", settings.out / "bandit.json"
-        self.reward: TurnReward | None = None
-        if settings.reward is not None:
-            training = Training(env, CurrentPolicy(policy))
-            self.reward = build_turn_reward(reward_spec(settings.reward), training)
+        self.reward = make_reward(settings, env, policy)
 
     def result(self) -> dict[str, Any]:
         """Evaluate, learn, evaluate again."""

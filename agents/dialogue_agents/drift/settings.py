@@ -16,8 +16,9 @@ class DriftSettings(ImitationSettings):
 
     beta: float = 0.1
     """Temperature of the weights: exp(return / beta) over its mean among a prompt's dialogues."""
-    gamma: float = 0.9
-    """Discount of the reward for each turn before the one that earned it."""
+    gamma: float = 1.0
+    """Discount of the reward for each turn before the one that earned it. The paper has 0.9, and a user who
+    only says "wrong"; here a question comes before a good answer, and a discount teaches not to ask it."""
     repeat_penalty: float = 0.5
     """What a return loses where all replies say the same; in proportion to the share of repeated ones."""
     out: Path = Path("runs/drift")

@@ -18,11 +18,11 @@ class ImitationSettings(RunSettings):
     """A log of the policy, as ``dialogue-gym collect --per-task 8`` writes it."""
     replies: Literal["all", "last"] = "all"
     """What is imitated: "all" replies of a dialogue, or its "last" one."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """AdamW, constant, no weight decay."""
-    epochs: int = 4
+    epochs: int = 1
     """Passes over the log."""
-    batch_size: int = 16
+    batch_size: int = 32
     """Dialogues an update (per process)."""
     micro_batch: int = 0
     """Dialogues per forward pass; 0 takes all of an update's at once. Smaller saves memory, not work."""
