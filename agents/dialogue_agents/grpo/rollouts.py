@@ -9,6 +9,7 @@ from typing import Any
 from dialogue_agents.grpo.engines import make_sampler
 from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
 from dialogue_agents.turn_rewards import reward_spec
+from dialogue_gym.bridges.trl_rollout import to_trl, trained_mask
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.envs.parts import build_simulator
 from dialogue_gym.language_models import Sampling
@@ -88,42 +89,6 @@ def play_groups(
     ]
     pace = settings.concurrency or suited_concurrency(env, policy)
     return play(env, policy, seeds, replies, policy_seed=settings.seed, concurrency=pace)
-
-
-def to_trl(trajectories: Sequence[Trajectory], end_of_turn: int) -> dict[str, list[Any]]:
-    """Trajectories as the columns that TRL's ``rollout_func`` returns.
-
-    A dialogue without a sampled token (the user failed at once) becomes one masked token without a
-    reward: TRL needs every row and cannot take an empty completion.
-    """
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in (
-            "prompt_ids",
-            "completion_ids",
-            "env_mask",
-            "logprobs",
-            "turn_index",
-            "turn_rewards",
-            "reward",
-        )
-    }
-    for t in trajectories:
-        start = t.prompt_length
-        empty = start == len(t.token_ids)
-        columns["prompt_ids"].append(t.token_ids[:start] or [end_of_turn])
-        columns["completion_ids"].append([end_of_turn] if empty else t.token_ids[start:])
-        columns["env_mask"].append([0] if empty else _mask(t)[start:])
-        columns["logprobs"].append([0.0] if empty else t.log_probs[start:])
-        columns["turn_index"].append([-1] if empty else t.turn_index[start:])
-        columns["turn_rewards"].append(t.rewards)
-        columns["reward"].append(None if empty else t.reward)
-    return columns
-
-
-def _mask(trajectory: Trajectory) -> list[int]:
-    """The loss mask; all zeros for a dialogue that was not scored, which must not count as tokens either."""
-    return trajectory.loss_mask if trajectory.reward is not None else [0] * len(trajectory.loss_mask)
 
 
 def batch_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
@@ -312,7 +277,7 @@ def user_messages(trajectories: Sequence[Trajectory], given: int = 0) -> list[st
 def cost(played: Played, codec: ChatCodec) -> dict[str, float]:
     """What a rollout cost, by the names of a run's budget; user tokens as the policy's tokenizer counts."""
     return {
-        "budget/policy_tokens": sum(sum(_mask(t)) for t in played.trajectories),
+        "budget/policy_tokens": sum(sum(trained_mask(t)) for t in played.trajectories),
         "budget/user_calls": len(played.heard),
         "budget/user_tokens": sum(len(codec.content_ids(text)) for text in played.heard),
         "budget/look_ahead_tokens": played.look_ahead_tokens,
