@@ -49,6 +49,8 @@ class VllmModel:
     Attributes:
         codec: the chat codec of the tokenizer.
         max_context: see above.
+        concurrency: rows that it computes at once; that there is such a number tells a rollout to play each
+            dialogue apart, as against a server.
         user_prompt: name of the prompt under which the model plays users.
 
     Raises:
@@ -88,6 +90,7 @@ class VllmModel:
         self._engine, self._thread = engine, engine.thread
         self._end = weakref.finalize(self, engine.thread.close)  # also at exit
         self.max_context: int = engine.llm.model_config.max_model_len - 1
+        self.concurrency: int = engine.llm.vllm_config.scheduler_config.max_num_seqs
         self._vocabulary: int = engine.llm.model_config.get_vocab_size()
         if adapter is not None:
             self.load_adapter(adapter)
