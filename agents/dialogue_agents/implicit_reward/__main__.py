@@ -1,0 +1,34 @@
+"""Command line: ``python -m dialogue_agents.implicit_reward --logs LOG --env MathChat-v0``."""
+
+import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
+
+# isort: split
+import sys
+from collections.abc import Sequence
+
+from dialogue_agents.implicit_reward.settings import ImplicitRewardSettings
+from dialogue_gym.cli.arguments import explain, parse_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit, print the figures; bad settings end in one line and status 2."""
+    program = "python -m dialogue_agents.implicit_reward"
+    try:
+        settings = parse_settings(ImplicitRewardSettings, program, arguments)
+        from dialogue_agents.implicit_reward.fit import fit
+
+        found = fit(settings)
+    except (ValueError, OSError, ImportError) as error:
+        print(explain(error, "agents"), file=sys.stderr)
+        return 2
+    print(
+        f"{found['dialogues']['trained']} dialogues learned from, {found['dialogues']['held_out']} held out, "
+        f"{found['updates']} updates\nheld-out cross-entropy {found['after']:.3f} nats a dialogue; "
+        f"always saying the mean outcome: {found['base_rate']:.3f}"
+    )
+    print(f'use it with --reward \'{{"name": "implicit", "path": "{settings.out}"}}\'')
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
