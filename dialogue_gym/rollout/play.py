@@ -108,7 +108,8 @@ def play(
         Trajectories in the order of the seeds. Without token ids where the policy has none.
 
     Raises:
-        ValueError: numbers of seeds differ, the environment resets itself, or ``concurrency`` is below 1.
+        ValueError: numbers of seeds differ, the environment is wrapped or resets itself, or ``concurrency`` is
+            below 1.
     """
     _check(env, task_seeds, (reply_seeds, starts, max_turns), concurrency)
     wanted = _Wanted(task_seeds, reply_seeds, policy_seed, starts, max_turns)
@@ -134,6 +135,11 @@ def _check(
     others: Sequence[Sequence[Any] | None],
     concurrency: int | None,
 ) -> None:
+    if not isinstance(env, DialogueVectorEnv):
+        raise ValueError(
+            f"play needs a dialogue environment, where the agent speaks in text, got {type(env).__name__}: "
+            "leave out the wrappers; Features and DialogueActs are for learners that choose acts"
+        )
     if env.metadata["autoreset_mode"] is not AutoresetMode.DISABLED:
         raise ValueError('play needs an environment made with autoreset_mode="Disabled"')
     if env.observe != "all":

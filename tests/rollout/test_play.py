@@ -263,3 +263,12 @@ def test_keys_are_noise_keys(make_env: MakeEnv, speaker: Any) -> None:
     policy = speaker(lambda _: "ok")
     play(make_env(max_turns=1), policy, [1], [2], policy_seed=9)
     assert policy.requests[0].key == NoiseKey((9, 1, 2, "policy", 0))
+
+
+def test_wrapped_environments_are_refused_by_name() -> None:
+    from dialogue_gym.rollout import make_vector_env
+    from dialogue_gym.wrappers import vector
+
+    env = vector.Features(vector.DialogueActs(make_vector_env("MathChat-v0", 2)))
+    with pytest.raises(ValueError, match="got Features: leave out the wrappers; Features and DialogueActs are"):
+        play(env, RulePolicy("math"), [1], [1])  # type: ignore[arg-type]
