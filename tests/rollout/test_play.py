@@ -270,5 +270,5 @@ def test_wrapped_environments_are_refused_by_name() -> None:
     from dialogue_gym.wrappers import vector
 
     env = vector.Features(vector.DialogueActs(make_vector_env("MathChat-v0", 2)))
-    with pytest.raises(ValueError, match="got Features: leave out the wrappers; Features and DialogueActs are"):
+    with pytest.raises(ValueError, match="got Features: leave out the wrappers; Features and DialogueActs"):
         play(env, RulePolicy("math"), [1], [1])  # type: ignore[arg-type]
