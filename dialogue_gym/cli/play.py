@@ -6,7 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialogue_gym.cli.talking import AGENT_BRIEF, RATINGS, Table, TalkSettings, ending, keep, open_log, rate
+from dialogue_gym.cli.talking import (
+    AGENT_BRIEF,
+    RATINGS,
+    Table,
+    TalkSettings,
+    ending,
+    keep,
+    open_log,
+    rate,
+    verdict,
+)
 from dialogue_gym.dialogue import Conversation
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import PolicyReply, PolicyRequest
@@ -49,6 +59,8 @@ def run(settings: PlaySettings) -> int:
         record = sitting.play()
         person.end(record)
         _rate(record)
+        if record.reward is not None:
+            print(verdict(record))
     except PersonLeft:
         record = sitting.left()
     except KeyboardInterrupt:

@@ -244,7 +244,7 @@ def rate(record: DialogueRecord, rating: int) -> None:
 
 
 def ending(record: DialogueRecord) -> str:
-    """How the dialogue ended, in one line for the person."""
+    """How the dialogue ended, in one line; without the score, which would sway the person's rating."""
     turns = len(record.messages) // 2
     you = record.extra["person"]["as"]
     how = {
@@ -256,8 +256,13 @@ def ending(record: DialogueRecord) -> str:
     }.get(EndReason(record.end_reason or EndReason.ABORTED), "the user failed")
     failure = record.extra.get("failure", "")
     why = f" ({failure})" if failure and record.end_reason != EndReason.ABORTED else ""
-    score = "not scored" if record.reward is None else f"score {record.reward:.2f}"
-    return f"{how}{why} after {turns} turn{'s' * (turns != 1)}; {score}"
+    score = "; not scored" if record.reward is None else ""
+    return f"{how}{why} after {turns} turn{'s' * (turns != 1)}{score}"
+
+
+def verdict(record: DialogueRecord) -> str:
+    """The score, for a person who has rated; "" where there is none."""
+    return "" if record.reward is None else f"The score was {record.reward:.2f}."
 
 
 class _SharedPolicy:

@@ -20,9 +20,11 @@ from dialogue_gym.tasks.problems import brief_of_problem
 _TRIES = 400  # items looked at for one of a split; one in ten is of the test
 _CHECKED = 3
 _OF_THE_HASH_SEED = frozenset(
-    {"isomorphic_strings", "polynomial_multiplication", "ransom_note", "word_ladder"}
+    ("isomorphic_strings", "knight_swap", "polynomial_multiplication", "ransom_note", "word_ladder")
 )
 """Generators that go through sets of texts, whose order is another in each process."""
+_OF_NO_SEED = frozenset(("list_functions",))
+"""Generators that draw from the process's own noise."""
 
 
 class ReasoningGymTasks:
@@ -38,7 +40,7 @@ class ReasoningGymTasks:
 
     Raises:
         ValueError: no such generator, settings that it does not take, one whose items come without an
-            answer that its own judge accepts, or one that needs PYTHONHASHSEED to repeat.
+            answer that its own judge accepts, or one that does not repeat itself.
         ImportError: reasoning_gym is not installed.
     """
 
@@ -50,11 +52,7 @@ class ReasoningGymTasks:
     ) -> None:
         self._origin = {"dataset": dataset, "config": dict(config or {}), "seed": seed, "size": size}
         made = generator(json.dumps(self._origin, sort_keys=True))
-        if dataset in _OF_THE_HASH_SEED and not os.environ.get("PYTHONHASHSEED", "random").isdigit():
-            raise ValueError(
-                f"reasoning_gym's {dataset!r} makes other items in each process, so no seed names a task; "
-                "start Python with PYTHONHASHSEED=0, or take another generator"
-            )
+        _check_repeats(dataset)
         for index in range(min(_CHECKED, size)):
             if not _checkable(made, made[index]):
                 raise ValueError(
@@ -98,6 +96,18 @@ class ReasoningGymTasks:
             split=split,
             family=name,
         )
+
+
+def _check_repeats(dataset: str) -> None:
+    """Raise ValueError for generators of which no seed would name a task."""
+    remedy = "take another generator"
+    if dataset in _OF_THE_HASH_SEED and not os.environ.get("PYTHONHASHSEED", "random").isdigit():
+        remedy = f"start Python with PYTHONHASHSEED=0, or {remedy}"
+    elif dataset not in _OF_NO_SEED:
+        return
+    raise ValueError(
+        f"reasoning_gym's {dataset!r} makes other items in each process, so no seed names a task; {remedy}"
+    )
 
 
 def digest(item: Mapping[str, Any]) -> str:

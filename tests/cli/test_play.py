@@ -57,7 +57,9 @@ def test_a_person_as_the_user_is_logged_as_people_are(play: Play, log: Path) -> 
     assert record.reward is not None
     assert record.extra == {"person": {"as": "user", "consent": True}, "ratings": {"rating": 4}}
     assert [turn.reply.stop for turn in user_turns(record)] == [False, False, True]
-    assert "'7' is no number from 1 to 5" in done.out
+    asked = done.out.index("'7' is no number from 1 to 5")
+    assert done.out.index("score") > asked  # which would sway the rating
+    assert f"The score was {record.reward:.2f}." in done.out
     assert done.out.count("agent: ") == 2
     assert record.task is not None
     assert record.task["brief"]["text"] in done.out

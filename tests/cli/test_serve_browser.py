@@ -63,13 +63,14 @@ def test_a_dialogue_with_the_keyboard_alone(browser: Browser, log: Path) -> None
         assert tab.focused() == "stop"
         tab.press("Enter")
         tab.until("document.activeElement.id === 'end-title'")
+        assert "score" not in tab.text()
         tab.press("Tab")
         tab.press(" ")
         for _ in range(3):
             tab.press("ArrowRight")
         tab.press("Enter")
         tab.until("document.activeElement.id === 'bye-title'")
-        assert "The dialogue is kept." in tab.text()
+        assert "The score was 0.00. The dialogue is kept." in tab.text()
         assert tab.complaints() == []
         assert tab.requested() == {served.url.removeprefix("http://")}
         tab.close()

@@ -117,6 +117,8 @@ def test_items_that_follow_the_hash_seed_need_one(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     with pytest.raises(ValueError, match=r"'ransom_note' makes other items .* PYTHONHASHSEED=0"):
         ReasoningGymTasks("ransom_note")
+    with pytest.raises(ValueError, match=r"'list_functions' makes other items .*; take another generator"):
+        ReasoningGymTasks("list_functions")
     monkeypatch.setenv("PYTHONHASHSEED", "0")
     said = [run([sys.executable, "-c", BY_HASH, "polynomial_multiplication"], text=True) for _ in range(2)]
     assert said[0].stdout == said[1].stdout

@@ -116,7 +116,11 @@ ROLE_BREAKS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         ),
     }
 )
-"""Signs that a user has slipped into the agent's role; people show few of them, never none."""
+"""Signs that a user has slipped into the agent's role; people show few of them, never none.
+
+Wider than the guard rails of ``simulators.prompted_guards``, which refuse a turn and so must hardly ever err;
+those count as a broken role what a brief and a dialogue do not explain, these read the text alone.
+"""
 
 
 def breaks_role(text: str) -> bool:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dialogue_gym.cli.talking import Sitting, Table, ending, keep, rate
+from dialogue_gym.cli.talking import Sitting, Table, ending, keep, rate, verdict
 from dialogue_gym.dialogue import Conversation, Message
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import PolicyReply, PolicyRequest
@@ -149,6 +149,7 @@ class Chat:
                 "messages": self._messages,
                 "your_turn": self._listening,
                 "over": "" if self._record is None else ending(self._record),
+                "verdict": verdict(self._record) if self._record is not None and self.done else "",
                 "done": self.done,
                 "kept": self._kept,
                 "trouble": self._trouble,

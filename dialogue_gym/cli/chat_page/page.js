@@ -220,7 +220,8 @@ function finish(why) {
   chat.done = true;
   $("form").hidden = $("waiting").hidden = $("end").hidden = true;
   $("turn").textContent = "over";
-  $("bye-text").textContent = why || (chat.kept ? "The dialogue is kept." : chat.consent ? "" : "Nothing of it was kept.");
+  const kept = why || (chat.kept ? "The dialogue is kept." : chat.consent ? "" : "Nothing of it was kept.");
+  $("bye-text").textContent = [chat.verdict, kept].filter(Boolean).join(" ");
   if (chat.trouble) explain(chat.trouble);
   $("bye").hidden = false;
   $("bye-title").focus();
