@@ -5,6 +5,7 @@ GPU, a browser, a person or hours is marked by a comment on the line before its 
 -->``, and is compiled only.
 """
 
+import itertools
 import json
 import re
 import shlex
@@ -26,10 +27,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKING = [
     *PAGES,
     ROOT / "CONTRIBUTING.md",
-    *sorted(ROOT.glob("agents/**/*.md")),
+    ROOT / "agents" / "README.md",
+    *sorted(ROOT.glob("agents/dialogue_agents/**/*.md")),
     *ROOT.glob("benchmarks/*/*.md"),
 ]
-LANGUAGES = {"python", "sh", "toml", "json", "text"}
+LANGUAGES = {"python", "sh", "console", "toml", "json", "text"}
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,16 @@ def check_pip(words: list[str]) -> None:
             assert word in ("dialogue-gym", ".", "./agents") or re.fullmatch(r"[a-z-]+", word), word
 
 
+def check_launched(words: list[str]) -> None:
+    """What ``torchrun`` or ``accelerate launch`` runs; their own options stand before it."""
+    check_python(words[words.index("-m") :])
+
+
 CHECKS: dict[str, Callable[[list[str]], None]] = {
     "dialogue-gym": check_dialogue_gym,
     "python": check_python,
+    "torchrun": check_launched,
+    "accelerate": check_launched,
     "make": check_make,
     "pip": check_pip,
 }
@@ -179,7 +188,8 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 
 @pytest.mark.parametrize("words", COMMAND_LINES)
 def test_the_command_parses(words: list[str]) -> None:
-    CHECKS[words[0]](words[1:])
+    program, *words = itertools.dropwhile(lambda word: re.match("[A-Z_]+=", word), words)
+    CHECKS[program](words)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +199,7 @@ def test_the_command_parses(words: list[str]) -> None:
         "dialogue-gym collect --polcy rule",
         "dialogue-gym collect --dialogues many",
         "python -m dialogue_agents.grpo --stepz 3",
+        "torchrun --standalone -m dialogue_agents.grpo --stepz 3",
         "make tset",
         'pip install "dialogue-gym[lmm]"',
     ],

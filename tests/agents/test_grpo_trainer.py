@@ -163,3 +163,13 @@ def test_turn_credit_reaches_the_loss(make_settings: Any, train: Any) -> None:
     assert found == pytest.approx(sorted(expected), abs=1e-5)
     by_turn = -advantages / mask.sum()  # at ratio 1, the gradient of the loss by the log-probability
     assert torch.allclose(watch.log_probs[0].grad, by_turn * mask, atol=1e-6)
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_activations_computed_again_are_the_same(make_settings: Any, train: Any, lora_rank: int) -> None:
+    changes = {"steps": 2, "lora_rank": lora_rank, "fail": 0.0}
+    kept, again = train(make_settings(**changes)), train(make_settings(recompute=True, **changes))
+    assert again.trainer.model.is_activation_checkpointing
+    for left, right in zip(kept.gradients, again.gradients, strict=True):
+        assert left.norm() > 0
+        assert (left - right).norm() <= 1e-5 * left.norm()

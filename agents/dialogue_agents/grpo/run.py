@@ -107,7 +107,7 @@ def trl_config(settings: LearnerSettings) -> GRPOConfig:
         seed=settings.seed,
         shuffle_dataset=False,
         disable_dropout=True,
-        activation_checkpointing=False,
+        activation_checkpointing=settings.recompute,
         logging_steps=1,
         # in the middle of a rollout's updates a checkpoint would lose the rest of them
         save_steps=settings.save_steps * settings.updates_per_rollout,

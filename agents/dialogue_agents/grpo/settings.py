@@ -104,6 +104,9 @@ class LearnerSettings(RunSettings):
     """Dialogues a task; they share task, persona and opening."""
     micro_batch: int = 0
     """Dialogues per forward pass; 0 takes all of the update's at once. Smaller saves memory, not work."""
+    recompute: bool = False
+    """Compute activations again in the backward pass, in place of keeping them: a part of the memory for
+    about a third more time."""
     scale_rewards: Literal["none", "group", "batch"] = "none"
     """Divide advantages by the standard deviation of "group" or "batch", or not at all ("none", Dr. GRPO)."""
     loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
@@ -133,8 +136,8 @@ class LearnerSettings(RunSettings):
     of the adapted weights. Afterwards the weights are what they were, bit for bit."""
     engine: str | None = None
     """Who samples in training. None: the trainer's own model. Else a language model that loads adapters,
-    by name ("vllm:PATH", "transformers:PATH") or as a JSON object ({"name": "http", "base_url": [...],
-    "model": ..., "tokenizer": ...}); it gets the adapter of lora_rank after every update."""
+    "vllm:PATH", "http://HOST:PORT/v1#MODEL" or a JSON object ({"name": "http", "base_url": [...], "model":
+    ...}); it gets the adapter of lora_rank after every update. A server has the policy's tokenizer."""
     max_drift: float | None = None
     """Only with engine: stop where after an update trainer and engine differ by more, in the natural
     log-probability of any token of some replies. None: 0.001 in float32, 0.5 in bfloat16."""
