@@ -104,8 +104,9 @@ class LanguageModelUser:
             NotImplementedError: the language model cannot score (servers mostly cannot).
         """
         model: Any = self.language_model
-        if not hasattr(model, "score"):
-            raise NotImplementedError(f"{type(model).__name__} cannot score given texts; a local model can")
+        if not (hasattr(model, "score") and hasattr(model, "codec")):
+            able = "a local model can, or a server with a tokenizer"
+            raise NotImplementedError(f"{type(model).__name__} cannot score given texts; {able}")
         return model
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LanguageModelUser":

@@ -24,6 +24,7 @@ from dialogue_gym.language_models import (
     load_language_model,
 )
 from dialogue_gym.seeding import NoiseKey
+from dialogue_gym.simulators import simulators
 from dialogue_gym.testing import check_language_model
 from tests.fake_server import TRANSIENT, FakeServer
 from tests.fake_server_engine import KeyedEngine, sample
@@ -320,6 +321,14 @@ class TestScore:
                 model.score(requests(), [[5] * 20])
             with pytest.raises(ValueError, match="score works on token ids: give tokenizer="):
                 model_of(server, tokenizer=None).score(requests(), [[5]])
+
+    def test_users_without_a_tokenizer_say_that_they_cannot(self, model_of: Opened) -> None:
+        with fake() as server:
+            user: Any = simulators.build(
+                {"name": "prompted", "language_model": model_of(server, tokenizer=None)}
+            )
+        with pytest.raises(NotImplementedError, match="or a server with a tokenizer"):
+            user.scoring_model()
 
     @pytest.mark.parametrize(
         ("answer", "words"),
