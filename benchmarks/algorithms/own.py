@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.algorithms.lesson import Lesson
-from dialogue_agents.bandit.run import Learned, learn_batch
+from dialogue_agents.bandit.run import Learned, learn_batch, make_reward
 from dialogue_agents.bandit.run import make_policy as make_bandit
-from dialogue_agents.bandit.run import make_reward
 from dialogue_agents.bandit.settings import BanditSettings
 from dialogue_agents.drift.settings import DriftSettings
 from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout
@@ -105,12 +104,11 @@ def bandit(lesson: Lesson, **options: Any) -> Policy:
     """A bandit over plans of acts, batch by batch until the calls are spent."""
     settings = BanditSettings(seed=lesson.seed, max_turns=lesson.max_turns, **options)
     policy, so_far = make_bandit(settings, lesson.kind), Learned()
-    env, cost = lesson.make_env(settings.batch_size), 0
+    env = lesson.make_env(settings.batch_size)
     reward = make_reward(settings, env, policy)
-    while lesson.user_calls_left > cost:
-        before = lesson.spent.user_calls
-        learn_batch(env, policy, settings.seed, settings.batch_size, so_far, reward)
-        cost = lesson.spent.user_calls - before
+    longest = lesson.max_turns + 1  # user messages of a dialogue
+    while count := min(settings.batch_size, max(lesson.user_calls_left, 0) // longest):
+        learn_batch(env, policy, settings.seed, count, so_far, reward)
     return policy
 
 

@@ -37,7 +37,7 @@ def small(out: Path, **changes: Any) -> AlgorithmSettings:
         "algorithms": ("rule", "linucb"),
         "seeds": 2,
         "user_calls": 120,
-        "policy_tokens": 4000,
+        "policy_tokens": 1500,
         "eval_dialogues": 6,
         "learner": SMALL,
         "options": "{}",
@@ -73,7 +73,7 @@ def test_every_algorithm_keeps_its_bounds(name: str, tmp_path: Path) -> None:
     result = run.result(settings.cache)
     spent, found = result["spent"], result["evaluation"]
     assert spent["user_calls"] <= 120
-    assert spent["policy_tokens"] <= 4000
+    assert spent["policy_tokens"] <= 1500
     assert len(found["outcomes"]) == 6
     assert found["split"] == "test"
     trains_words = ALGORITHMS[name].group == "words" and name != "base"
