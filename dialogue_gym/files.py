@@ -29,6 +29,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         '1'
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: a folder; the name of a file would be right")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.partial")
     beside.unlink(missing_ok=True)

@@ -24,6 +24,14 @@ def test_what_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["figures.json"]
 
 
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        IsADirectoryError, match=rf"^{tmp_path}: a folder; the name of a file would be right$"
+    ):
+        write_whole(tmp_path, "text")
+    assert not tmp_path.with_name(f"{tmp_path.name}.partial").exists()
+
+
 def test_a_kill_leaves_the_old_file_and_the_next_write_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     write_whole(path, "old")

@@ -230,7 +230,8 @@ def read_log(
         if value not in valid:
             raise ValueError(f"unknown {what} {value!r}: {nearest(str(value), valid)}")
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such log")
+        what = "a folder, no log" if Path(path).is_dir() else "no such log"
+        raise FileNotFoundError(f"{path}: {what}")
     records = _records(path, half_line == "ignore")
     return map(policy_view, records) if view == "policy" else records
 

@@ -274,6 +274,8 @@ def test_an_unknown_view_or_file_is_an_error_at_once(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     with pytest.raises(FileNotFoundError, match=r"log.jsonl: no such log"):
         read_log(path)
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path}: a folder, no log"):
+        read_log(tmp_path)
     append(path, [])
     assert list(read_log(path)) == []
     with pytest.raises(ValueError, match="unknown view 'polcy': did you mean 'policy'"):
