@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from dialogue_agents.folder import prepare_folder
 from dialogue_agents.grpo.__main__ import main
-from dialogue_agents.grpo.run import prepare_folder
+from dialogue_agents.grpo.run import FREE
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.cli.arguments import parse_settings
 
@@ -92,11 +93,11 @@ def test_bad_settings_are_refused_before_torch_is_imported() -> None:
 
 def test_a_run_that_is_older_than_a_setting_goes_on_with_its_default(make_settings: Any) -> None:
     settings = make_settings()
-    prepare_folder(settings)
+    prepare_folder(settings, FREE)
     path = settings.out / "settings.json"
     written = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in written.items() if k not in ("ratio_level", "advantage")}))
     with pytest.raises(ValueError, match="has other settings: ratio_level;"):
-        prepare_folder(replace(settings, resume=True, ratio_level="turn"))
-    prepare_folder(replace(settings, resume=True))
+        prepare_folder(replace(settings, resume=True, ratio_level="turn"), FREE)
+    prepare_folder(replace(settings, resume=True), FREE)
     assert json.loads(path.read_text()) == {**written, "resume": True}

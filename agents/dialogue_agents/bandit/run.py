@@ -13,21 +13,23 @@ from dialogue_agents.bandit.arms import build_arms
 from dialogue_agents.bandit.learners import make_learner
 from dialogue_agents.bandit.policy import BanditPolicy
 from dialogue_agents.bandit.settings import BanditSettings
+from dialogue_agents.folder import (
+    EVALUATION_BATCH,
+    EVALUATION_SEED,
+    evaluation_of,
+    prepare_folder,
+    read_figures,
+    write_figures,
+)
 from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.logs import append
 from dialogue_gym.rewards import CurrentPolicy, LookAhead, Training, TurnReward, build_turn_reward, pay
 from dialogue_gym.rollout import Evaluation, Policy, compare, evaluate, make_vector_env, play
-from dialogue_gym.rollout.evaluation import Outcome
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.tasks.base import Kind
 from dialogue_gym.wrappers import FeatureReader
-
-EVALUATION_SEED = 20_000
-"""Seeds of the held-out dialogues: those of the other learners, so that all can be compared in pairs."""
-EVALUATION_BATCH = 128
-"""Held-out dialogues at once."""
 
 
 @dataclass
@@ -105,7 +107,7 @@ def run(settings: BanditSettings) -> dict[str, Any]:
     with closing(_make_env(settings, "train", settings.simulator)) as env:
         policy = make_policy(settings, env.kind)
         made = _Run(settings, env, policy)
-        _prepare_folder(settings)
+        prepare_folder(settings, ("dialogues",))
         return made.result()
 
 
@@ -159,10 +161,10 @@ class _Run:
 
     def result(self) -> dict[str, Any]:
         """Evaluate, learn, evaluate again."""
-        result = _read(self.path) or {"budget": {"cpu_seconds": 0.0}}
+        result = read_figures(self.path) or {"budget": {"cpu_seconds": 0.0}}
         if self.settings.eval_dialogues and "before" not in result:
             result["before"] = self._evaluate("before").to_dict()
-            _write(self.path, result)
+            write_figures(self.path, result)
         begun = time.process_time()
         learned = self._learn()
         result |= {"curve": learned.curve, "arms": learned.arms}
@@ -175,14 +177,14 @@ class _Run:
         if self.settings.eval_dialogues:
             after = self._evaluate("after")
             result["after"] = after.to_dict()
-            result["difference"] = compare(_evaluation(result["before"]), after).to_dict()
-        _write(self.path, result)
+            result["difference"] = compare(evaluation_of(result["before"]), after).to_dict()
+        write_figures(self.path, result)
         return result
 
     def _learn(self) -> Learned:
         """From where the run stopped on; a batch that was under way is played again, which gives the same."""
         learned, settings = Learned(), self.settings
-        if state := _read(self.state):
+        if state := read_figures(self.state):
             self.policy.learner.restore(state["learner"])
             learned = Learned(**state["learned"])
         bar = tqdm(
@@ -196,7 +198,9 @@ class _Run:
             while learned.dialogues < settings.dialogues:
                 count = min(settings.batch_size, settings.dialogues - learned.dialogues)
                 learn_batch(self.env, self.policy, settings.seed, count, learned, self.reward)
-                _write(self.state, {"learner": self.policy.learner.state(), "learned": asdict(learned)})
+                write_figures(
+                    self.state, {"learner": self.policy.learner.state(), "learned": asdict(learned)}
+                )
                 bar.update(count)
                 if (mean := learned.curve[-1]) is not None:
                     bar.set_postfix({"reward": f"{mean:.2f}"}, refresh=False)
@@ -226,38 +230,3 @@ def _make_env(settings: BanditSettings, split: str, user: Any) -> DialogueVector
         keywords["language_model"] = settings.language_model
     rows = settings.batch_size if split == "train" else min(settings.eval_dialogues, EVALUATION_BATCH)
     return make_vector_env(settings.env, rows, **{**keywords, "split": split})
-
-
-def _prepare_folder(settings: BanditSettings) -> None:
-    """Write ``settings.json``, or check that the run to resume has the same settings."""
-    path, current = settings.out / "settings.json", settings.described()
-    before = _read(path)
-    if settings.resume:
-        if not before:
-            raise FileNotFoundError(f"nothing to resume: there is no {path}")
-        free = ("dialogues", "resume", "out")
-        differ = [name for name in current if name not in free and before.get(name) != current[name]]
-        if differ:
-            raise ValueError(f"{path} has other settings: {', '.join(differ)}; resume with those of the run")
-    elif before:
-        raise FileExistsError(
-            f"{settings.out} holds a run already; go on with --resume or choose another --out"
-        )
-    settings.out.mkdir(parents=True, exist_ok=True)
-    _write(path, current)
-
-
-def _evaluation(data: dict[str, Any]) -> Evaluation:
-    outcomes = [Outcome(**outcome) for outcome in data["outcomes"]]
-    return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    """All or nothing, so that a kill leaves the old file."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(data, indent=1) + "\n")
-    partial.replace(path)

@@ -3,10 +3,8 @@
 import dialogue_gym.language_models.quiet  # noqa: F401  before TRL is imported
 
 # isort: split
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +12,14 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
 from trl import GRPOConfig
 
+from dialogue_agents.folder import (
+    EVALUATION_BATCH,
+    EVALUATION_SEED,
+    evaluation_of,
+    prepare_folder,
+    read_figures,
+    write_figures,
+)
 from dialogue_agents.grpo.engines import policy_path
 from dialogue_agents.grpo.policies import KeepPolicies
 from dialogue_agents.grpo.progress import Bar, evaluation_bar
@@ -27,13 +33,10 @@ from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.logs import append
 from dialogue_gym.rollout import Evaluation, LanguageModelPolicy, Trajectory, compare, evaluate
-from dialogue_gym.rollout.evaluation import Outcome
 from dialogue_gym.simulators import UserSimulator
 
-EVALUATION_SEED = 20_000
-"""Seeds of the held-out dialogues; the same before and after, so that differences are paired."""
-EVALUATION_BATCH = 128
-"""Held-out dialogues at once."""
+FREE = ("steps", "engine", "max_drift", "concurrency")
+"""Settings that may change when a run is resumed."""
 
 
 def load_policy(settings: RunSettings) -> tuple[Any, Any]:
@@ -197,7 +200,7 @@ def train(settings: LearnerSettings, make_rollout: Callable[[ChatCodec], Rollout
         model, tokenizer = load_policy(settings)
         rollout = make_rollout(ChatCodec(tokenizer))
         if config.process_index == 0:
-            prepare_folder(settings)
+            prepare_folder(settings, FREE)
         config.distributed_state.wait_for_everyone()
         trainer = make_trainer(settings, model, tokenizer, rollout, config)
         return Run(settings, trainer, rollout.codec, rollout.user).result()
@@ -222,7 +225,7 @@ class Run:
 
     def result(self) -> dict[str, Any]:
         """Evaluate, train, evaluate again."""
-        result = _read(self.path)
+        result = read_figures(self.path)
         if self.settings.eval_dialogues and "before" not in result:
             result["before"] = self._evaluate("before").to_dict()
             self._keep(result)
@@ -232,7 +235,7 @@ class Run:
         if self.settings.eval_dialogues:
             after = self._evaluate("after")
             result["after"] = after.to_dict()
-            result["difference"] = compare(_evaluation(result["before"]), after).to_dict()
+            result["difference"] = compare(evaluation_of(result["before"]), after).to_dict()
         self._keep(result)
         return result
 
@@ -262,7 +265,7 @@ class Run:
 
     def _keep(self, result: dict[str, Any]) -> None:
         if self.first:
-            _write(self.path, result)
+            write_figures(self.path, result)
 
 
 def log_of_training(settings: LearnerSettings) -> Callable[[Sequence[Trajectory]], None] | None:
@@ -270,40 +273,3 @@ def log_of_training(settings: LearnerSettings) -> Callable[[Sequence[Trajectory]
     if not settings.log_dialogues:
         return None
     return lambda trajectories: append(settings.out / "dialogues.jsonl", [t.record for t in trajectories])
-
-
-def _evaluation(data: dict[str, Any]) -> Evaluation:
-    """What ``Evaluation.to_dict`` was made of."""
-    outcomes = [Outcome(**outcome) for outcome in data["outcomes"]]
-    return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)
-
-
-def prepare_folder(settings: RunSettings) -> None:
-    """Write ``settings.json``, or check that the run to resume has the same settings."""
-    path = settings.out / "settings.json"
-    current = settings.described()
-    if settings.resume:
-        if not path.exists():
-            raise FileNotFoundError(f"nothing to resume: there is no {path}")
-        before = settings.defaults() | _read(path)  # settings that are younger than the run
-        free = ("steps", "resume", "out", "engine", "max_drift", "concurrency")
-        differ = sorted(k for k in current if k not in free and before.get(k) != current[k])
-        if differ:
-            raise ValueError(f"{path} has other settings: {', '.join(differ)}; resume with those of the run")
-    elif path.exists():
-        raise FileExistsError(
-            f"{settings.out} holds a run already; go on with --resume or choose another --out"
-        )
-    settings.out.mkdir(parents=True, exist_ok=True)
-    _write(path, current)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    """All or nothing, so that a kill leaves the old file."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(data, indent=1) + "\n")
-    partial.replace(path)

@@ -1,7 +1,7 @@
 """Everything that can be set in a run: what all learners share, and what GRPO on whole dialogues adds."""
 
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -85,11 +85,6 @@ class RunSettings:
         """What a run writes down of its settings, and what one that goes on must have in common with it."""
         data: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return data
-
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """The settings that have one, and what it is."""
-        return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
 
 
 @dataclass(kw_only=True)

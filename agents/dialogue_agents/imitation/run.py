@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from dialogue_agents.grpo.run import Run, load_policy, lora_config, prepare_folder
+from dialogue_agents.folder import prepare_folder
+from dialogue_agents.grpo.run import Run, load_policy, lora_config
 from dialogue_agents.imitation.logged import Weighted
 from dialogue_agents.imitation.settings import ImitationSettings
 from dialogue_agents.imitation.trainer import make_trainer, training_rows
@@ -44,7 +45,7 @@ def imitate(settings: ImitationSettings, dialogues: Sequence[Weighted], title: s
         rows = training_rows(codec, dialogues, settings.replies, length)
         trainer = make_trainer(_adapted(settings, model), rows, settings, codec, title)
         if trainer.is_world_process_zero():
-            prepare_folder(settings)
+            prepare_folder(settings, ("steps",))
         trainer.accelerator.wait_for_everyone()
         return _ImitationRun(settings, trainer, codec, dialogues, rows).result()
 

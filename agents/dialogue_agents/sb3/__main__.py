@@ -5,26 +5,22 @@ import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torc
 # isort: split
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from dialogue_agents.command import command
 from dialogue_agents.sb3.settings import SB3Settings
-from dialogue_gym.cli.arguments import explain, parse_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print the figures; bad settings, and a loss that is not finite, end in one line and status 2."""
-    try:
-        settings = parse_settings(SB3Settings, "python -m dialogue_agents.sb3", arguments)
-        from dialogue_agents.sb3.run import run
+    program = "python -m dialogue_agents.sb3"
+    return command(SB3Settings, program, _run, arguments, policy="policy.zip", extra="sb3")
 
-        result = run(settings)
-    except (ValueError, OSError, ImportError) as error:
-        print(explain(error, "sb3"), file=sys.stderr)
-        return 2
-    from dialogue_agents.grpo.progress import report
 
-    print(report(result))
-    print(f"policy: {settings.out / 'policy.zip'}  figures: {settings.out / 'result.json'}")
-    return 0
+def _run(settings: SB3Settings) -> dict[str, Any]:
+    from dialogue_agents.sb3.run import run
+
+    return run(settings)
 
 
 if __name__ == "__main__":

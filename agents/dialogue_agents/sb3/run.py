@@ -3,13 +3,20 @@
 import json
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import torch
 from gymnasium.vector import VectorEnv
 
+from dialogue_agents.folder import (
+    EVALUATION_BATCH,
+    EVALUATION_SEED,
+    evaluation_of,
+    prepare_folder,
+    read_figures,
+    write_figures,
+)
 from dialogue_agents.sb3.models import CLASSES, make_model, not_finite, stop_when_not_finite
 from dialogue_agents.sb3.policy import ActsPolicy
 from dialogue_agents.sb3.settings import SB3Settings
@@ -19,14 +26,8 @@ from dialogue_gym.logs import append
 from dialogue_gym.rewards import CurrentPolicy, LookAhead, Training, TurnReward, build_turn_reward
 from dialogue_gym.rewards.vector import PayByTurn
 from dialogue_gym.rollout import Evaluation, compare, evaluate, make_vector_env
-from dialogue_gym.rollout.evaluation import Outcome
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.wrappers import BatchedVecEnv, vector
-
-EVALUATION_SEED = 20_000
-"""Seeds of the held-out dialogues: those of the other learners, so that all can be compared in pairs."""
-EVALUATION_BATCH = 128
-"""Held-out dialogues at once."""
 
 
 def make_env(settings: SB3Settings, policy: CurrentPolicy | None = None) -> VectorEnv[Any, Any, Any]:
@@ -77,7 +78,7 @@ def run(settings: SB3Settings) -> dict[str, Any]:
     policy = CurrentPolicy()
     with closing(BatchedVecEnv(make_env(settings, policy))) as env:
         model = make_model(settings.algorithm, env, settings.seed, **json.loads(settings.algorithm_kwargs))
-        prepare_folder(settings)
+        prepare_folder(settings, ("steps", "save_steps"))
         return _Run(settings, env, model, policy).result()
 
 
@@ -92,10 +93,13 @@ class _Run:
 
     def result(self) -> dict[str, Any]:
         """Evaluate, train, evaluate again."""
-        result = _read(self.path) or {"kind": self.env.env.unwrapped.kind, "budget": {"cpu_seconds": 0.0}}
+        result = read_figures(self.path) or {
+            "kind": self.env.env.unwrapped.kind,
+            "budget": {"cpu_seconds": 0.0},
+        }
         if self.settings.eval_dialogues and "before" not in result:
             result["before"] = self._evaluate("before").to_dict()
-            _write(self.path, result)
+            write_figures(self.path, result)
         begun = time.process_time()
         watch = self._train()
         self.model.save(self.settings.out / "policy.zip")
@@ -109,8 +113,8 @@ class _Run:
         if self.settings.eval_dialogues:
             after = self._evaluate("after")
             result["after"] = after.to_dict()
-            result["difference"] = compare(_evaluation(result["before"]), after).to_dict()
-        _write(self.path, result)
+            result["difference"] = compare(evaluation_of(result["before"]), after).to_dict()
+        write_figures(self.path, result)
         return result
 
     def _train(self) -> Watch:
@@ -167,38 +171,3 @@ class _Run:
 def _keywords(settings: SB3Settings, simulator: Any, language_model: str | None) -> dict[str, Any]:
     keywords = {"simulator": simulator, "max_turns": settings.max_turns, **json.loads(settings.env_kwargs)}
     return {**keywords, "language_model": language_model} if language_model is not None else keywords
-
-
-def prepare_folder(settings: SB3Settings) -> None:
-    """Write ``settings.json``, or check that the run to resume has the same settings."""
-    path, current = settings.out / "settings.json", settings.described()
-    before = _read(path)
-    if settings.resume:
-        if not before:
-            raise FileNotFoundError(f"nothing to resume: there is no {path}")
-        free = ("steps", "save_steps", "resume", "out")
-        differ = [name for name in current if name not in free and before.get(name) != current[name]]
-        if differ:
-            raise ValueError(f"{path} has other settings: {', '.join(differ)}; resume with those of the run")
-    elif before:
-        raise FileExistsError(
-            f"{settings.out} holds a run already; go on with --resume or choose another --out"
-        )
-    settings.out.mkdir(parents=True, exist_ok=True)
-    _write(path, current)
-
-
-def _evaluation(data: dict[str, Any]) -> Evaluation:
-    outcomes = [Outcome(**outcome) for outcome in data["outcomes"]]
-    return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    """All or nothing, so that a kill leaves the old file."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(data, indent=1) + "\n")
-    partial.replace(path)
