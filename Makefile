@@ -10,6 +10,7 @@ OUT ?= runs/people
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
 VLLM := .venv-vllm/.complete
+BRIDGES := .venv-bridges
 INSTALL := set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --no-input \
 	-c constraints.txt
 
@@ -20,7 +21,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow test-vllm people check static format format-check lint types imports docs gpu-bundle clean
+.PHONY: help demo test slow test-vllm test-bridges people check static format format-check lint types imports docs gpu-bundle clean
 
 help: ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [JOBS=2] [ARGS='-k word']"
@@ -38,6 +39,10 @@ slow: $(ENVIRONMENT) ## run the slow tests: they take minutes each
 
 test-vllm: $(ENVIRONMENT) $(VLLM) ## install vLLM into .venv-vllm, then test against it, as a server and in process
 	$(BIN)/python tests/vllm/run.py -- $(ARGS)
+
+test-bridges: $(BRIDGES)/skyrl/.complete $(BRIDGES)/verifiers/.complete ## test the bridges to SkyRL and verifiers against the real packages
+	$(BRIDGES)/skyrl/bin/python -m pytest -W default tests/bridges/test_skyrl_env.py $(ARGS)
+	$(BRIDGES)/verifiers/bin/python -m pytest -W default tests/bridges/test_verifiers_env.py $(ARGS)
 
 people: $(ENVIRONMENT) ## fit SmolLM2 to people's dialogues, judge it on others: LOGS='FILES' [OUT=FOLDER] (hours)
 	@test -n "$(LOGS)" || { echo "name files of people's dialogues: make people LOGS='a.json b.json'"; exit 1; }
@@ -73,7 +78,7 @@ docs: $(ENVIRONMENT) ## build the pages of docs/ into build/docs; a link that le
 	$(BIN)/zensical build --strict
 
 clean: ## remove .venv, caches and build folders; runs/ stays
-	rm -rf .venv .venv-vllm .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-vllm .venv-bridges .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf build dist agents/build agents/dist *.egg-info agents/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -111,4 +116,14 @@ $(VLLM): constraints-vllm.txt
 	@$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps -r constraints-vllm.txt
 	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps -e .
+	@touch $@
+
+# Each framework has an environment of its own, for they want different versions of the same packages.
+$(BRIDGES)/skyrl/.complete: PACKAGES := 'skyrl-gym==0.4.0'
+$(BRIDGES)/verifiers/.complete: PACKAGES := 'verifiers==0.3.1' datasets
+$(BRIDGES)/%/.complete:
+	@echo "Installing into $(BRIDGES)/$*: $(PACKAGES)"
+	@$(PYTHON) -m venv $(BRIDGES)/$*
+	$(BRIDGES)/$*/bin/python -m pip install -q --disable-pip-version-check --no-input \
+		$(PACKAGES) -e '.[http]' pytest hypothesis
 	@touch $@

@@ -48,8 +48,7 @@ class DialogueTextEnv(BaseTextEnv):  # type: ignore[misc]
 
     Args:
         env_config: not used; what matters is in the row.
-        extras: the row: ``task_seed`` and, if wanted, ``env_id``, ``env_keywords``, ``reply_seed``; and
-            ``max_turns``, the generator's, which becomes the turn limit.
+        extras: the row, with the generator's ``max_turns``, which becomes the turn limit.
 
     Raises:
         ValueError: a row without a task seed, or a generator that plays a single turn.

@@ -1,8 +1,4 @@
-"""TRL: our dialogues in its own ``GRPOTrainer`` (1.16), as ``rollout_func`` and reward function.
-
-rollout = DialogueRollout(env)
-GRPOTrainer(model, rollout.reward, config, Dataset.from_list(list(rows(100))), rollout_func=rollout, ...)
-"""
+"""TRL: our dialogues in its own ``GRPOTrainer`` (1.16), as ``rollout_func`` and reward function."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -35,9 +35,8 @@ def rows(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
 class DialogueAgentLoop(AgentLoopBase):  # type: ignore[misc]
     """One dialogue for each call of ``run``; ``env_keywords``, a JSON object, are those of ``env_id``.
 
-    verl knows no missing reward: a dialogue that was not scored gets 0.0, which counts in its group's
-    baseline, and a mask of zeros. One that outgrows ``prompt_length`` or ``response_length`` is not scored.
-    ``max_tokens`` are those of one message.
+    verl knows no missing reward: a dialogue that was not scored, as one that outgrows ``prompt_length`` or
+    ``response_length``, gets 0.0 and a mask of zeros. ``max_tokens`` are those of one message.
     """
 
     def __init__(
@@ -86,14 +85,14 @@ class _Server:
         if self._prompt > limits.prompt_length or room < 1:
             error = "beyond verl's prompt_length or response_length"
             return Completion("", finish_reason="overflow", error=error)
-        params = {**self._params, "max_tokens": min(sampling.max_tokens, room)}
-        params["stop_token_ids"] = [self.codec.end_of_turn_id]
+        stop = {"stop_token_ids": [self.codec.end_of_turn_id]}
+        params = {**self._params, "max_tokens": min(sampling.max_tokens, room), **stop}
         ask = self._of.server_manager.generate(request_id=self._id, prompt_ids=ids, sampling_params=params)
         said = asyncio.run_coroutine_threadsafe(ask, self._loop).result()
         log_probs = list(said.log_probs or [0.0] * len(said.token_ids))
         return Completion(self.codec.decode(said.token_ids), list(said.token_ids), log_probs)
 
-    def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
+    def forget(self, _: Iterable[Hashable]) -> None:
         """Servers forget by themselves."""
 
     def identity(self) -> dict[str, Any]:
