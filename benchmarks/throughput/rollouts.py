@@ -2,7 +2,16 @@
 
 from contextlib import closing
 
-from benchmarks.throughput.measuring import Clock, Findings, Target, by_series, clock, clock_name, paired
+from benchmarks.throughput.measuring import (
+    Clock,
+    Findings,
+    Target,
+    Work,
+    by_series,
+    clock,
+    clock_name,
+    paired,
+)
 from benchmarks.throughput.models import ForwardTimer, Name, load
 from benchmarks.throughput.settings import Settings
 from dialogue_gym.envs import DialogueVectorEnv
@@ -17,7 +26,7 @@ def measure(settings: Settings) -> Findings:
     """MathChat with the scripted user, one full batch of dialogues at a time."""
     now = clock(settings.device)
     shares: dict[tuple[str, float], list[float]] = {}
-    works = {}
+    works: dict[tuple[str, float], Work] = {}
     for name in settings.models:
         engine = load(name, settings.device)
         for batch in settings.batches:

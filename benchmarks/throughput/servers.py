@@ -1,0 +1,113 @@
+"""Dialogues against a server, many at once, while a share of its calls fails in every way that it knows."""
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from multiprocessing.connection import Connection
+
+from benchmarks.throughput.environment import FreeScorer, FreeUser
+from benchmarks.throughput.measuring import Findings, Target, by_series, paired, ratios
+from benchmarks.throughput.settings import Settings
+from dialogue_gym.language_models import Sampling
+from dialogue_gym.language_models.http_model import HttpModel
+from dialogue_gym.rollout import TextPolicy, Trajectory, make_vector_env, play
+
+TURNS = 4
+DIALOGUES = 4
+"""Of each client."""
+
+
+def measure(settings: Settings) -> Findings:
+    """Wall time, since it is spent waiting; the server is a process of its own, and a fake."""
+    findings = Findings()
+    speed: dict[tuple[str, float], list[float]] = {}
+    lost: dict[tuple[str, float], list[float]] = {}
+    for share in settings.faults:
+        with _server(share, settings.latency) as address:
+            runs = {
+                (_name(share), float(clients)): Run(address, clients, settings.latency)
+                for clients in settings.clients
+            }
+            speed |= paired({k: r.speed for k, r in runs.items()}, settings.rounds, f"servers, {share:.0%}")
+            lost |= {key: run.lost[1:] for key, run in runs.items()}
+            findings.targets.append(_unexplained(share, list(runs.values())))
+    findings.series = by_series("dialogues per wall s", "clients", speed)
+    findings.series += by_series("share of dialogues lost, with their reason", "clients", lost)
+    if 0.0 in settings.faults:
+        for share in (s for s in settings.faults if s):
+            clients = float(max(settings.clients))
+            kept = ratios(speed[_name(share), clients], speed[_name(0.0), clients])
+            name = f"speed of the fault-free server at {share:.0%} faults, {clients:g} clients"
+            findings.targets.append(Target(f"share of the {name}", kept, 0.75, "least"))
+    return findings
+
+
+def _name(share: float) -> str:
+    return f"{share:.0%} of calls fail"
+
+
+class Run:
+    """Some dialogues, so many at once, again and again; counts those that are lost."""
+
+    def __init__(self, address: str, clients: int, latency: float) -> None:
+        self.address, self.clients, self.latency = address, clients, latency
+        self.lost: list[float] = []
+        self.unexplained: list[float] = []
+
+    def speed(self) -> float:
+        """Dialogues per second."""
+        count = DIALOGUES * self.clients
+        model = HttpModel(
+            self.address,
+            "m",
+            concurrency=self.clients,
+            timeout_s=max(0.2, 4 * self.latency),
+            backoff_s=max(0.01, self.latency / 4),
+            max_retries=8,
+        )
+        env = make_vector_env("MathChat-v0", 1, simulator=FreeUser(), scorer=FreeScorer(), max_turns=TURNS)
+        with closing(model), closing(env):
+            policy = TextPolicy(model, Sampling(16))
+            begin = time.perf_counter()
+            played = play(env, policy, range(count), range(count), concurrency=self.clients)
+            seconds = time.perf_counter() - begin
+        self._count(played)
+        return count / seconds
+
+    def _count(self, played: list[Trajectory]) -> None:
+        lost = [t for t in played if t.reward is None]
+        self.lost.append(len(lost) / len(played))
+        self.unexplained.append(float(sum(not t.record.extra.get("failure") for t in lost)))
+
+
+def _unexplained(share: float, runs: list[Run]) -> Target:
+    rounds = zip(*(run.unexplained for run in runs), strict=True)
+    name = f"dialogues lost without a reason, {share:.0%} faults"
+    return Target(name, [float(sum(counts)) for counts in rounds], 0.0, "most")
+
+
+@contextmanager
+def _server(share: float, latency: float) -> Iterator[str]:
+    """The address of a server in a process of its own, so that it takes no time of ours."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, share, latency), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield ours.recv()
+    finally:
+        ours.close()
+        process.join(10)
+
+
+def _serve(pipe: Connection, share: float, latency: float) -> None:
+    from tests.fake_server import FakeServer
+
+    with FakeServer(share=share, latency_s=latency, answer=lambda body: "How many are there?") as server:
+        pipe.send(server.base_url)
+        try:
+            pipe.recv()  # until the other side has gone
+        except EOFError:
+            return
