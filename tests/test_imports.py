@@ -17,6 +17,7 @@ EXTRAS = (
     "datasets",
     "stable_baselines3",
     "httpx2",
+    "openai",
     "vllm",
     "matplotlib",
     "rich",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LONGEST_BACKOFF = 16  # times the first wait
-_LARGEST = 2**26  # bytes of an answer; a server that sends junk for ever must not fill the memory
 _SHOWN = 300  # characters of what a server says
 
 
@@ -74,19 +73,14 @@ class Connection:
         key: str | None,
         key_variable: str,
     ) -> None:
-        import httpx2
+        from dialogue_gym.language_models.http_client import make_client
 
         self.endpoints = Endpoints(urls)
         self.slots = asyncio.Semaphore(concurrency)
         self._name, self._patience, self._key, self._key_variable = name, patience, key, key_variable
-        self._client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            # None for connecting: cut short, anyio leaves sockets open; the deadline of the row bounds it
-            timeout=httpx2.Timeout(patience.timeout_s, connect=None, pool=None),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency),
-        )
+        self._client = make_client(urls[0], key, patience.timeout_s, concurrency)
         self._once: dict[str, asyncio.Task[Any]] = {}
-        self.thread = LoopThread("http-language-model", at_end=self._client.aclose)
+        self.thread = LoopThread("http-language-model", at_end=self._client.close)
 
     async def ask(
         self,
@@ -132,49 +126,35 @@ class Connection:
         return await asyncio.shield(task)
 
     async def _attempt(self, question: Question[T], endpoint: Endpoint, deadline: float) -> T | Failure:
-        import httpx2
+        import openai
 
+        from dialogue_gym.language_models.http_client import send
+
+        body = None if question.body is None else question.body()
         try:
             async with asyncio.timeout_at(deadline):
-                answer, content = await self._send(question, endpoint)
+                answer = await send(self._client, f"{endpoint.url}/{question.path}", body)
             if answer.status_code >= 300:
-                return self._refused(question, answer, content)
-            return question.read(content)
+                return self._refused(question, answer)
+            return question.read(answer.content)
         except TimeoutError:
             late = f"no answer within {self._patience.deadline_s:g} s"
             return Failure(late, "a longer deadline_s may help")
-        except httpx2.TimeoutException:
+        except openai.APITimeoutError:
             late = f"no answer within {self._patience.timeout_s:g} s"
             return Failure(late, "a longer timeout_s may help")
-        except httpx2.HTTPError as error:
-            cause = one_line(str(error)) or type(error).__name__
-            closed = isinstance(error, httpx2.ConnectError)
+        except openai.APIConnectionError as error:
+            cause = one_line(str(error.__cause__)) or type(error.__cause__).__name__
+            closed = type(error.__cause__).__name__ == "ConnectError"
             return Failure(f"the connection failed: {cause}", "is a server running there?", closed=closed)
         except UnusableAnswerError as error:
             advice = "is base_url an OpenAI-style API?"
             return Failure(f"the answer is no {question.of}: {error}", advice)
 
-    def _refused(self, question: Question[Any], answer: "httpx2.Response", content: bytes) -> Failure:
-        status = answer.status_code
-        failure = refused(status, answer.headers, _parsed(content), self._key_variable)
-        about_key = status in (401, 403)
+    def _refused(self, question: Question[Any], answer: "httpx2.Response") -> Failure:
+        failure = refused(answer.status_code, answer.headers, _parsed(answer.content), self._key_variable)
+        about_key = answer.status_code in (401, 403)
         return replace(failure, advice=question.advice) if question.advice and not about_key else failure
-
-    async def _send(self, question: Question[T], endpoint: Endpoint) -> "tuple[httpx2.Response, bytes]":
-        """The head of the answer and its body.
-
-        Raises:
-            UnusableAnswerError: a body without end.
-        """
-        method = "GET" if question.body is None else "POST"
-        body = None if question.body is None else question.body()
-        content = bytearray()
-        async with self._client.stream(method, f"{endpoint.url}/{question.path}", json=body) as answer:
-            async for chunk in answer.aiter_bytes():
-                content += chunk
-                if len(content) > _LARGEST:
-                    raise UnusableAnswerError(f"more than {_LARGEST >> 20} MiB, the rest was not read")
-        return answer, bytes(content)
 
     def _wait(self, failure: Failure, endpoint: Endpoint, attempt: int, key: NoiseKey, alone: bool) -> float:
         """Seconds before the next attempt; a server that asks for time gets it while others are asked."""

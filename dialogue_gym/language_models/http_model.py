@@ -101,10 +101,10 @@ class HttpModel:
         self.base_url = self._urls[0] if len(self._urls) == 1 else list(self._urls)
         self._check_settings()
         try:
-            import httpx2  # noqa: F401
+            import openai  # noqa: F401
         except ImportError as error:
             raise ImportError(
-                f'language models over HTTP need httpx2: pip install "dialogue-gym[http]" ({error})'
+                f'language models over HTTP need openai: pip install "dialogue-gym[http]" ({error})'
             ) from error
         self._key()
         if self.tokenizer is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("trl")
-pytest.importorskip("httpx2")
+pytest.importorskip("openai")
 
 from benchmarks.sim_to_real.__main__ import main
 from benchmarks.sim_to_real.command import settings_from

@@ -390,6 +390,6 @@ class TestNames:
         assert "canary" not in str(caught.value)
 
     def test_a_missing_client_names_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "httpx2", None)
+        monkeypatch.setitem(sys.modules, "openai", None)
         with pytest.raises(ImportError, match=r"dialogue-gym\[http\]"):
             load_language_model("http://h/v1#m")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("httpx2")
+pytest.importorskip("openai")
 
 from dialogue_gym.cli import main
 from dialogue_gym.language_models import HttpModel, Sampling

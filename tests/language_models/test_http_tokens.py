@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("httpx2")
+pytest.importorskip("openai")
 
 from dialogue_gym.language_models import (
     AdapterModel,
