@@ -5,6 +5,8 @@ case and dialogue length. The user side is the same everywhere and calls no mode
 number with one sentence. Dialogues are begun before the clock starts, ``ROWS`` of them beside each other.
 """
 
+# mypy: disable-error-code="import-not-found"
+
 import contextlib
 import json
 import logging
@@ -102,8 +104,8 @@ def gymnasium_cases() -> dict[str, Case]:
 
 def skyrl_cases() -> dict[str, Case]:
     """SkyRL-Gym: a trainer steps each environment by itself."""
-    import skyrl_gym  # type: ignore[import-not-found]
-    from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput  # type: ignore[import-not-found]
+    import skyrl_gym
+    from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
 
     class Guess(BaseTextEnv):  # type: ignore[misc]
         def __init__(self, env_config: Any = None, extras: Any = None) -> None:
@@ -135,9 +137,9 @@ def skyrl_cases() -> dict[str, Case]:
 
 def gem_cases() -> dict[str, Case]:
     """GEM: bare, in the wrapper that shows the whole transcript, and that in its vector environment."""
-    import gem  # type: ignore[import-not-found]
-    from gem.core import Env  # type: ignore[import-not-found]
-    from gem.wrappers.wrapper_factory import WRAPPER_FACTORY  # type: ignore[import-not-found]
+    import gem
+    from gem.core import Env
+    from gem.wrappers.wrapper_factory import WRAPPER_FACTORY
 
     class Guess(Env):  # type: ignore[misc]
         def __init__(self, turns: int = 5, **_: Any) -> None:
@@ -185,8 +187,8 @@ def gem_cases() -> dict[str, Case]:
 
 def textarena_cases() -> dict[str, Case]:
     """TextArena: bare, and in the wrapper that it puts around environments for language models."""
-    import textarena  # type: ignore[import-not-found]
-    from textarena.wrappers import LLMObservationWrapper  # type: ignore[import-not-found]
+    import textarena
+    from textarena.wrappers import LLMObservationWrapper
 
     class Guess(textarena.Env):  # type: ignore[misc]
         def __init__(self, max_turns: int) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 from benchmarks.throughput.environment import FreeScorer, FreeUser
@@ -103,9 +104,8 @@ def _server(share: float, latency: float) -> Iterator[str]:
 
 
 def _serve(pipe: Connection, share: float, latency: float) -> None:
-    from tests.fake_server import FakeServer
-
-    with FakeServer(share=share, latency_s=latency, answer=lambda body: "How many are there?") as server:
+    server_of_tests = import_module("tests.fake_server").FakeServer
+    with server_of_tests(share=share, latency_s=latency, answer=lambda body: "How many are there?") as server:
         pipe.send(server.base_url)
         try:
             pipe.recv()  # until the other side has gone

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from build.lib.dialogue_agents.grpo.rollouts import to_trl
-
 from benchmarks.throughput.environment import FreeScorer, FreeUser
 from benchmarks.throughput.measuring import (
     Clock,
@@ -24,6 +22,7 @@ from benchmarks.throughput.settings import Settings
 from dialogue_agents.grpo.rollouts import DialogueRollout, Played
 from dialogue_agents.grpo.run import make_trainer
 from dialogue_agents.grpo.settings import GRPOSettings
+from dialogue_gym.bridges.trl_rollout import to_trl
 from dialogue_gym.language_models import Completion, GenerationRequest, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet
