@@ -34,8 +34,7 @@ class LinearBandit(ABC):
     @property
     def means(self) -> Floats:
         """(arms, size), the regressions' coefficients."""
-        solved: Floats = np.linalg.solve(self.precision, self.moment[..., None])[..., 0]
-        return solved
+        return np.asarray(np.linalg.solve(self.precision, self.moment[..., None])[..., 0], np.float64)
 
     def best(self, context: Floats) -> int:
         """The arm that is expected to earn most; the first of equals."""

@@ -120,7 +120,7 @@ def make_policy(settings: BanditSettings, kind: Kind) -> BanditPolicy:
     sampling = Sampling(settings.max_tokens, settings.temperature)
     arms: dict[str, Policy] = build_arms(settings.policy, kind, json.loads(settings.arms), sampling)
     read = FeatureReader()
-    learner = make_learner(settings.algorithm, list(arms), 1 + len(read.features), settings.exploration)
+    learner = make_learner(settings.algorithm, list(arms), 1 + len(read.features), settings.explored)
     return BanditPolicy(arms, learner, read, settings.max_turns)
 
 

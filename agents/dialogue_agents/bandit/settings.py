@@ -10,7 +10,8 @@ from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.registry import nearest
 from dialogue_gym.tasks.base import check_split
 
-ALGORITHMS = ("linucb", "thompson")
+ALGORITHMS = {"linucb": 1.0, "thompson": 0.3}
+"""By name, and how much each tries out where it is not told."""
 _AT_LEAST = {
     **dict.fromkeys(("dialogues", "batch_size", "max_turns", "max_tokens"), 1),
     **dict.fromkeys(("seed", "eval_dialogues", "exploration", "temperature"), 0),
@@ -37,8 +38,8 @@ class BanditSettings:
     arms: str = "{}"
     """What there is to choose from, as a JSON object: by name, a system prompt for a language model, how
     many questions "acts" asks before it answers, or an object of the policy's options; {} for ours."""
-    exploration: float = 0.3
-    """How much is tried out: LinUCB's alpha, or Thompson sampling's v."""
+    exploration: float | None = None
+    """How much is tried out: LinUCB's alpha (1 if None), or Thompson sampling's v (0.3 if None)."""
     reward: str | None = None
     """What is learned from in place of the score: a turn reward, or a JSON object of its name and options;
     a dialogue counts with the sum. None: the score, which figures show in any case."""
@@ -76,11 +77,16 @@ class BanditSettings:
         for name in ("env_kwargs", "arms"):
             json_object(getattr(self, name), name)
         for name, least in _AT_LEAST.items():
-            if not getattr(self, name) >= least:
+            if (value := getattr(self, name)) is not None and not value >= least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.reward is not None:
             reward_spec(self.reward)
         check_split(self.eval_split)
+
+    @property
+    def explored(self) -> float:
+        """``exploration``, or what stands for None."""
+        return ALGORITHMS[self.algorithm] if self.exploration is None else self.exploration
 
     def described(self) -> dict[str, Any]:
         """What a run writes down of its settings, and what one that goes on must have in common with it."""
