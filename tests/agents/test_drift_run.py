@@ -73,7 +73,7 @@ def test_it_learns_and_calls_no_user(make_drift: Any, monkeypatch: pytest.Monkey
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     make_drift: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = make_drift("whole", eval_dialogues=4, micro_batch=8, save_steps=2)
+    whole = make_drift("whole", eval_dialogues=4, micro_batch=8, save_steps=2, epochs=2)
     killed = replace(whole, out=whole.out.with_name("killed"))
     expected = run(whole)
     with monkeypatch.context() as patch:
