@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from dialogue_agents.finite import StopWhenNotFinite
 from dialogue_agents.grpo.credit import turn_advantages
 from dialogue_agents.grpo.engines import EngineDrift
 from dialogue_agents.grpo.ratios import make_units, truncated_weights, unit_log_probs, unit_shares
@@ -24,7 +25,8 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     old log-probabilities are those at which TRL's ratio of a token is that of its unit, and advantages are
     weighted so that TRL's mean over tokens is one over units. Where an engine samples, ratios are against the
     trainer's own log-probabilities at that time, and advantages are weighted by truncated importance weights
-    of the engine's. Nothing else is overridden.
+    of the engine's. A loss or gradient that is no number stops training (``NotFinite``). Nothing else is
+    overridden.
 
     Args:
         settings: of the run.
@@ -36,6 +38,8 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._of_loss: dict[str, Any] = {}
         self._batch: dict[str, Any] = {}
         super().__init__(**keywords)
+        self._watch = StopWhenNotFinite(settings.out)
+        self.add_callback(self._watch)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
@@ -63,7 +67,9 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
         self._batch, self._of_loss = inputs, dict(inputs)  # a copy, since a batch may be used again
-        return super()._compute_loss(model, self._of_loss)
+        loss = super()._compute_loss(model, self._of_loss)
+        self._watch.check_loss(loss, inputs, self.state.global_step)
+        return loss
 
     def _get_per_token_logps_and_entropies(self, *arguments: Any, **keywords: Any) -> Any:
         """The forward pass, in TRL's loss just before it reads old log-probabilities and advantages."""
