@@ -13,6 +13,7 @@ from benchmarks.people.dialogues import Dialogue, fold_of
 from benchmarks.people.ngram import fit_ngram
 from dialogue_gym.calibration.fit import FitSettings, fit
 from dialogue_gym.calibration.samples import fingerprint
+from dialogue_gym.files import write_whole
 from dialogue_gym.language_models import load_language_model
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.seeding import NoiseKey
@@ -200,9 +201,7 @@ def read_scores(settings: PeopleSettings) -> dict[str, dict[str, Scores]]:
 
 def write_json(path: Path, content: Any) -> None:
     """All of it or nothing."""
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    beside.replace(path)
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _same_study(out: Path, settings: PeopleSettings, dialogues: Sequence[Dialogue]) -> None:

@@ -16,12 +16,13 @@ import numpy as np
 
 from benchmarks.sim_to_real.arms import REFERENCE
 from benchmarks.sim_to_real.collect import collect
-from benchmarks.sim_to_real.command import do_stages, origin, run_command, save, settings_from, to_json
+from benchmarks.sim_to_real.command import do_stages, origin, run_command, settings_from, to_json
 from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.plots import draw_scores
 from benchmarks.sim_to_real.report import markdown, terminal, to_html
 from benchmarks.sim_to_real.settings import StudySettings
 from benchmarks.sim_to_real.stages import LOG
+from dialogue_gym.files import write_whole
 from dialogue_gym.logs import read_log
 from dialogue_gym.rollout import show
 
@@ -39,9 +40,9 @@ def run(settings: StudySettings, command: str = "") -> dict[str, Any]:
     do_stages(study.wanted(), settings)
     result = {**origin(command, settings), **collect(study)}
     result["run"]["minutes of this run"] = round((time.monotonic() - began) / 60, 1)
-    save(settings, RESULT, to_json(result))
-    save(settings, REPORT, to_html(result, transcripts(study)))
-    save(settings, TABLES, markdown(result))
+    write_whole(settings.out / RESULT, to_json(result))
+    write_whole(settings.out / REPORT, to_html(result, transcripts(study)))
+    write_whole(settings.out / TABLES, markdown(result))
     draw_scores(result).savefig(settings.out / PICTURE, dpi=120)
     return result
 

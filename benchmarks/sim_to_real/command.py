@@ -45,13 +45,6 @@ def origin(command: str, settings: StudySettings) -> dict[str, Any]:
     return {"settings": settings.to_dict(), "run": {"command": command, **machine()}}
 
 
-def save(settings: StudySettings, name: str, text: str) -> None:
-    """A file in the study's folder, all or nothing."""
-    partial = settings.out / f"{name}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(settings.out / name)
-
-
 def to_json(result: dict[str, Any]) -> str:
     """A result as the text of a file."""
     return json.dumps(result, indent=1, allow_nan=False) + "\n"

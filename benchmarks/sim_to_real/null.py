@@ -16,9 +16,10 @@ from typing import Any
 
 from benchmarks.sim_to_real.analysis import DECLARED, ENOUGH_SEEDS, contrasts, scores
 from benchmarks.sim_to_real.arms import REFERENCE
-from benchmarks.sim_to_real.command import do_stages, origin, run_command, save, settings_from, to_json
+from benchmarks.sim_to_real.command import do_stages, origin, run_command, settings_from, to_json
 from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.settings import StudySettings
+from dialogue_gym.files import write_whole
 
 
 def run(settings: StudySettings, runs: int, command: str) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def run(settings: StudySettings, runs: int, command: str) -> dict[str, Any]:
         "share": _share(claims, runs),
         **origin(command, settings),
     }
-    save(settings, "null.json", to_json(result))
+    write_whole(settings.out / "null.json", to_json(result))
     return result
 
 

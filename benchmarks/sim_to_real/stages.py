@@ -22,6 +22,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from dialogue_gym.files import write_whole
+
 DONE, LOG, LOCK = "done.json", "log.jsonl", "lock"
 OUTPUT = "workers.log"
 """What the workers' libraries print."""
@@ -132,9 +134,7 @@ def execute(stage: Stage, cache: Path, work: str = STUDY) -> None:
             "wall_seconds": round(time.monotonic() - wall, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
         }
-        partial = folder / f"{DONE}.partial"
-        partial.write_text(json.dumps(done) + "\n", encoding="utf-8")
-        partial.replace(folder / DONE)
+        write_whole(folder / DONE, json.dumps(done) + "\n")
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from typing import Any
 
 from benchmarks.sim_to_real.analysis import DECLARED, ENOUGH_SEEDS
 from benchmarks.sim_to_real.collect import collect
-from benchmarks.sim_to_real.command import do_stages, origin, run_command, save, settings_from, to_json
+from benchmarks.sim_to_real.command import do_stages, origin, run_command, settings_from, to_json
 from benchmarks.sim_to_real.plan import Study
 from benchmarks.sim_to_real.plots import BLUE, GREY
 from benchmarks.sim_to_real.report import interval
 from benchmarks.sim_to_real.settings import StudySettings
+from dialogue_gym.files import write_whole
 from dialogue_gym.reports import Plot, Section, figure, lines, page, plot, text_table
 
 POINTS = {"logs": (0, 50, 200, 1000), "strength": (0.0, 0.25, 0.5, 0.75, 1.0)}
@@ -53,8 +54,8 @@ def run(settings: StudySettings, over: str, values: Sequence[float], command: st
         "where": settings.where,
         **origin(command, settings),
     }
-    save(settings, f"sweep-{over}.json", to_json(result))
-    save(settings, f"sweep-{over}.html", to_html(result))
+    write_whole(settings.out / f"sweep-{over}.json", to_json(result))
+    write_whole(settings.out / f"sweep-{over}.html", to_html(result))
     draw(result).savefig(settings.out / f"sweep-{over}.png", dpi=120)
     return result
 
