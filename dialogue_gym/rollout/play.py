@@ -108,8 +108,8 @@ def play(
         Trajectories in the order of the seeds. Without token ids where the policy has none.
 
     Raises:
-        ValueError: numbers of seeds differ, the environment is wrapped or resets itself, or ``concurrency`` is
-            below 1.
+        ValueError: numbers of seeds differ, the environment is wrapped or resets itself, or
+            ``concurrency`` is below 1.
     """
     _check(env, task_seeds, (reply_seeds, starts, max_turns), concurrency)
     wanted = _Wanted(task_seeds, reply_seeds, policy_seed, starts, max_turns)
