@@ -109,8 +109,9 @@ class Driver:
         for dialogue, text in speaking:
             transcript = dialogue.transcript
             transcript.add("assistant", text)
-            dialogue.seen = len(transcript)
-            if transcript.turns < dialogue.max_turns:
+            turns = transcript.turns
+            dialogue.seen = 2 * turns
+            if turns < dialogue.max_turns:
                 waiting.append(dialogue)
             else:
                 self._end(dialogue, EndReason.TURN_LIMIT)
@@ -281,8 +282,8 @@ class Driver:
         transcript = dialogue.transcript
         assert dialogue.task is not None  # else it is over
         assert dialogue.persona is not None
-        if transcript:
-            key = NoiseKey((dialogue.reply_seed, "reply", transcript.turns))
+        if turns := transcript.turns:
+            key = NoiseKey((dialogue.reply_seed, "reply", turns))
         else:
             key = NoiseKey((dialogue.task_seed, "opening"))
         return UserRequest(

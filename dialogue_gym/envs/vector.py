@@ -202,13 +202,14 @@ class DialogueVectorEnv(Laboratory, VectorEnv[Observations, Sequence[str], NDArr
         """What ``_add_info`` would build of the rows' infos, without its cost for each row and key."""
         dialogues = [self._driver.row(row) for row in rows]
         infos: dict[str, Any] = {}
+        index = slice(None) if len(rows) == self.num_envs else rows  # a slice needs no array of indices
         for key, values, empty in (
             ("turns_left", [self._driver.turns_left(d) for d in dialogues], np.zeros(self.num_envs, int)),
             ("end_reason", [_reason(d) for d in dialogues], np.full(self.num_envs, None, object)),
             ("scored", [d.score is not None for d in dialogues], np.zeros(self.num_envs, bool)),
         ):
             mask = np.zeros(self.num_envs, dtype=np.bool_)
-            empty[rows], mask[rows] = values, True
+            empty[index], mask[index] = values, True
             infos[key], infos[f"_{key}"] = empty, mask
         for row, dialogue in zip(rows, dialogues, strict=True):
             if dialogue.score:
