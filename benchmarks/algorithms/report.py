@@ -97,7 +97,8 @@ def cost_rows(result: Result) -> Rows:
 
 
 def _interval(found: Mapping[str, Any], middle: str, form: str = ".3f") -> str:
-    return f"{found[middle]:{form}} [{found['low']:{form}}, {found['high']:{form}}]"
+    interval = "" if found["low"] is None else f" [{found['low']:{form}}, {found['high']:{form}}]"
+    return f"{found[middle]:{form}}{interval}"
 
 
 def to_html(result: Result) -> str:
@@ -133,7 +134,8 @@ def _rewards(result: Result, env: str) -> Plot:
     for i, found in enumerate(algorithms.values()):
         colour, here = COLOURS[found["group"]], found["by_env"][env]
         axes.plot(here["by_seed"], [i] * len(here["by_seed"]), "|", color="#777777", markersize=7)
-        axes.plot([here["low"], here["high"]], [i, i], color=colour, linewidth=2)
+        if here["low"] is not None:
+            axes.plot([here["low"], here["high"]], [i, i], color=colour, linewidth=2)
         axes.plot([here["iqm"]], [i], "o", color=colour)
     for group in dict.fromkeys(found["group"] for found in algorithms.values()):
         axes.plot([], [], "o-", color=COLOURS[group], label=group)

@@ -45,8 +45,8 @@ def probability_of_improvement(first: Floats, second: Floats) -> float:
 
 def interval(
     statistic: Callable[..., float], scores: Sequence[Floats], key: tuple[str, ...]
-) -> tuple[float, float]:
-    """The 95 % percentile interval of a stratified bootstrap.
+) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % percentile interval of a stratified bootstrap; None where there is but one run.
 
     Runs are drawn anew with replacement within each environment, and for each algorithm apart.
 
@@ -55,6 +55,8 @@ def interval(
         scores: tables (runs, environments).
         key: names the draws.
     """
+    if min(len(table) for table in scores) < 2:
+        return None, None
     rng = NoiseKey(("algorithms bootstrap", *key)).generator()
     found = [statistic(*(_resampled(table, rng) for table in scores)) for _ in range(RESAMPLES)]
     low, high = np.percentile(found, (2.5, 97.5))

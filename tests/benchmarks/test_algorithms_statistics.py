@@ -51,6 +51,7 @@ def test_intervals_resample_runs_within_environments() -> None:
     low, high = interval(interquartile_mean, [varied], ("varied",))
     assert (low, high) == (0.0, 1.0)
     assert interval(interquartile_mean, [varied], ("varied",)) == (low, high)
+    assert interval(interquartile_mean, [table([0.0, 1.0])], ("one",)) == (None, None)
 
 
 def test_intervals_cover_as_often_as_they_say() -> None:
@@ -59,5 +60,7 @@ def test_intervals_cover_as_often_as_they_say() -> None:
     covered = 0
     for _ in range(60):
         low, high = interval(interquartile_mean, [rng.normal(size=(10, 1))], ("cover",))
+        assert low is not None
+        assert high is not None
         covered += low <= 0.0 <= high
     assert covered >= 48
