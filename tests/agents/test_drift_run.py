@@ -56,7 +56,7 @@ def same(left: DriftSettings, right: DriftSettings) -> bool:
 
 
 def test_it_learns_and_calls_no_user(make_drift: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = make_drift(epochs=6)
+    settings = make_drift(epochs=6, batch_size=8)
     calls: list[int] = []
     monkeypatch.setattr(ScriptedUser, "reply", lambda *_: calls.append(1))
     monkeypatch.setattr("dialogue_agents.grpo.rollouts.build_simulator", lambda *_: calls.append(1))
@@ -66,7 +66,7 @@ def test_it_learns_and_calls_no_user(make_drift: Any, monkeypatch: pytest.Monkey
     assert (budget["user_calls"], budget["user_tokens"], budget["look_ahead_tokens"]) == (0, 0, 0)
     assert budget["logged_user_calls"] >= result["dialogues"]["logged"] > 50
     assert 0 < result["dialogues"]["trained"] <= result["dialogues"]["logged"]
-    assert budget["updates"] == len(losses) == 6 * -(-result["dialogues"]["trained"] // 16)
+    assert budget["updates"] == len(losses) == 6 * -(-result["dialogues"]["trained"] // 8)
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
 
 
