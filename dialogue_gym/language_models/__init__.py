@@ -67,8 +67,9 @@ def load_adapter_model(spec: str | Mapping[str, Any] | LanguageModel) -> Adapter
     ]
     if lacking:
         raise ValueError(
-            f"{model} cannot be a learner's engine, it has no {', '.join(lacking)}: use 'vllm:PATH' or a "
-            'vLLM server as {"name": "http", "base_url": ADDRESS, "model": NAME, "tokenizer": FOLDER}'
+            f"{model} cannot be a learner's engine, it has no {', '.join(lacking)}: use 'vllm:PATH', "
+            "'transformers:PATH' or a vLLM server as "
+            '{"name": "http", "base_url": ADDRESS, "model": NAME, "tokenizer": FOLDER}'
         )
     engine: AdapterModel = model
     return engine

@@ -110,6 +110,10 @@ class ChatCodec:
         """The ids of a message's text; special tokens written out in it stay text."""
         return list(self._text.encode(clean_text(text), add_special_tokens=False).ids)
 
+    def reply_ids(self, reply: str | Sequence[int]) -> list[int]:
+        """The ids of an assistant message with its end-of-turn token; ids are taken as they are."""
+        return [*self.content_ids(reply), self.end_of_turn_id] if isinstance(reply, str) else list(reply)
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of sampled ids, special tokens left out; broken UTF-8 becomes U+FFFD."""
         return str(self._text.decode(list(ids), skip_special_tokens=True))

@@ -45,6 +45,16 @@ async def load(connection: Connection, adapter: Adapter) -> str | None:
     return f"the adapter {adapter.path!r} cannot be loaded: {refusals[0].problem}"
 
 
+async def restore(connection: Connection, adapter: Adapter, url: str) -> str | None:
+    """Load it again on a server that was started anew meanwhile. The line about why that fails, or None."""
+    [server] = [endpoint for endpoint in connection.endpoints.all if endpoint.url == url]
+    fields = {"lora_name": adapter.name, "lora_path": adapter.path}
+    outcome = await _tell(connection, server, "load_lora_adapter", fields)
+    if not isinstance(outcome, Failure):
+        return None
+    return f"the adapter {adapter.path!r} is lost and cannot be loaded again: {outcome.problem}"
+
+
 async def unload(connection: Connection, adapter: Adapter, servers: list[Endpoint] | None = None) -> None:
     """Drop it on these servers, or on all; one that does not is only logged, since it costs memory alone."""
     fields = {"lora_name": adapter.name}

@@ -35,6 +35,8 @@ class Failure:
         wait_s: seconds that the server asks to wait before it.
         overflow: whether the context was too long for the model.
         closed: whether there was no connection at all.
+        missing: whether the server knows no such model or path (HTTP 404).
+        url: of the server, once there are no more attempts.
     """
 
     problem: str
@@ -43,6 +45,8 @@ class Failure:
     wait_s: float = 0.0
     overflow: bool = False
     closed: bool = False
+    missing: bool = False
+    url: str = ""
 
 
 def read_answer(body: bytes) -> Completion | Failure:
@@ -107,7 +111,7 @@ def refused(status: int, headers: Mapping[str, str], body: Any, key_variable: st
         return Failure(problem, transient=False, overflow=True)
     if status == 404:
         advice = "check the model's name, and the address: it mostly ends in /v1"
-        return Failure(problem, advice, transient=False)
+        return Failure(problem, advice, transient=False, missing=True)
     if status == 429 and "insufficient_quota" in words:
         return Failure(problem, "the account has no credit left", transient=False)
     advice = "a lower concurrency or more max_retries may help" if status == 429 else ""

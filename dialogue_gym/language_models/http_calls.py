@@ -177,7 +177,8 @@ class Connection:
             )
             problem = f"{problem} (given up after {tries}{late})"
         where = f"{self._name!r} at {endpoint.url}"
-        return replace(failure, problem="; ".join(filter(None, [f"{where}: {problem}", failure.advice])))
+        line = "; ".join(filter(None, [f"{where}: {problem}", failure.advice]))
+        return replace(failure, problem=line, url=endpoint.url)
 
 
 def _parsed(content: bytes) -> Any:

@@ -23,7 +23,7 @@ from dialogue_gym.language_models.http_settings import (
     checked_urls,
     require,
 )
-from dialogue_gym.language_models.http_tokens import load_codec
+from dialogue_gym.language_models.http_tokens import tokenizer_codec
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class HttpModel:
             ) from error
         self._key()
         if self.tokenizer is not None:
-            self.codec = load_codec(self.tokenizer)
+            self.codec = tokenizer_codec(self.tokenizer)
         self._rows = Rows(
             self.model,
             None if self.tokenizer is None else self.codec,
@@ -118,7 +118,6 @@ class HttpModel:
             self.max_tokens_field,
             self.extra_body or {},
         )
-        self._adapter: Adapter | None = None
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._end: Callable[[], object] | None = None
@@ -145,11 +144,10 @@ class HttpModel:
         if len(requests) != len(texts):
             raise ValueError(f"{len(requests)} requests but {len(texts)} texts")
         codec = self._needs_codec("score")
-        replies = [
-            [*codec.content_ids(text), codec.end_of_turn_id] if isinstance(text, str) else list(text)
-            for text in texts
+        rows = [
+            (context_ids(codec, request), codec.reply_ids(text))
+            for request, text in zip(requests, texts, strict=True)
         ]
-        rows = list(zip([context_ids(codec, request) for request in requests], replies, strict=True))
         outcomes = self._call(lambda server: _gathered(self._rows.score(server, *row) for row in rows))
         for outcome in outcomes:
             if isinstance(outcome, Failure) and outcome.overflow:
@@ -158,6 +156,8 @@ class HttpModel:
 
     def load_adapter(self, path: str | Path) -> None:
         """Load a LoRA adapter on every server under a fresh name, use it from now on, drop the one before.
+
+        A server that is started anew later is given it again when it is next asked.
 
         Args:
             path: a folder that PEFT saved, where the servers can read it under the same path.
@@ -169,13 +169,15 @@ class HttpModel:
         problem = self._call(lambda connection: http_adapters.load(connection, new))
         if problem is not None:
             raise LanguageModelError(problem)
-        old, self._adapter, self._rows.served = self._adapter, new, new.name
+        old, self._rows.adapter = self._rows.adapter, new
         if old is not None:
             self._call(lambda connection: http_adapters.unload(connection, old))
 
     @property
     def max_context(self) -> int:
-        """Tokens that a context and its reply may have together, as the server says (``max_model_len``).
+        """Tokens that context and reply may have together: one less than the server's ``max_model_len``.
+
+        vLLM scores no text without room for another token.
 
         Raises:
             LanguageModelError: there is no answer, or the server does not say.
@@ -210,7 +212,7 @@ class HttpModel:
             "base_url": self.base_url,
             "seed": self.seed,
             **({"codec": self.codec.identity()} if self.tokenizer else {}),
-            **({"adapter": self._adapter.path} if self._adapter else {}),
+            **({"adapter": self._rows.adapter.path} if self._rows.adapter else {}),
             **({"extra_body": dict(self.extra_body)} if self.extra_body else {}),
         }
 
@@ -226,7 +228,7 @@ class HttpModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        return _from_settings, (settings, self._adapter)
+        return _from_settings, (settings, self._rows.adapter)
 
     def _run(self, job: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         """Do a job in the thread of the connection and wait for it.
@@ -296,6 +298,5 @@ def _or_raise(outcome: T | Failure) -> T:
 
 def _from_settings(settings: dict[str, Any], adapter: Adapter | None) -> HttpModel:
     model = HttpModel(**settings)
-    if adapter is not None:
-        model._adapter, model._rows.served = adapter, adapter.name
+    model._rows.adapter = adapter
     return model

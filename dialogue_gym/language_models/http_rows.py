@@ -1,14 +1,15 @@
 """Rows of a batch, turned into questions to servers, and their answers into completions."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeVar
 
 from dialogue_gym.dialogue import clean_text
-from dialogue_gym.language_models import http_tokens
+from dialogue_gym.language_models import http_adapters, http_tokens
 from dialogue_gym.language_models.base import Completion, GenerationRequest, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.http_adapters import Adapter
 from dialogue_gym.language_models.http_answers import Failure, read_answer
 from dialogue_gym.language_models.http_calls import Connection, Question
 from dialogue_gym.seeding import NoiseKey
@@ -27,7 +28,7 @@ class Rows:
     Attributes:
         model: the name that the servers know.
         codec: of the model's tokenizer; None to ask for chat completions.
-        served: the name that is asked for; another one while an adapter is used.
+        adapter: what is asked for in the model's place.
     """
 
     model: str
@@ -37,7 +38,7 @@ class Rows:
     token_ids: bool
     max_tokens_field: str
     extra_body: Mapping[str, Any]
-    served: str = ""
+    adapter: Adapter | None = None
 
     def prompt(self, request: GenerationRequest) -> list[int] | Completion:
         """The token ids to send (none without a codec), or why there can be no answer."""
@@ -66,7 +67,7 @@ class Rows:
             if isinstance(question, Failure):
                 outcome: Completion | Failure = question
             else:
-                outcome = await connection.ask(question, request.key, request.dialogue_id)
+                outcome = await self._ask(connection, question, request.key, request.dialogue_id)
         if isinstance(outcome, Failure):
             return failed(outcome.problem, prompt, "overflow" if outcome.overflow else "error")
         return outcome
@@ -78,10 +79,25 @@ class Rows:
         body = self._body(http_tokens.scoring_fields([*prompt, *reply]))
         read = partial(http_tokens.read_scores, reply=reply)
         async with connection.slots:
-            return await connection.ask(Question("completions", read, body, "completion"), _ASIDE)
+            return await self._ask(connection, Question("completions", read, body, "completion"), _ASIDE)
+
+    async def _ask(
+        self, connection: Connection, question: Question[T], key: NoiseKey, dialogue_id: Hashable = None
+    ) -> T | Failure:
+        """Ask; a server that does not know the adapter, as after a new start, is given it and asked again."""
+        outcome = await connection.ask(question, key, dialogue_id)
+        for _ in connection.endpoints.all:
+            adapter = self.adapter
+            if adapter is None or not isinstance(outcome, Failure) or not outcome.missing:
+                break
+            problem = await http_adapters.restore(connection, adapter, outcome.url)
+            if problem is not None:
+                return replace(outcome, problem=problem)
+            outcome = await connection.ask(question, key, dialogue_id)
+        return outcome
 
     async def max_context(self, connection: Connection) -> int | Failure | None:
-        """The context limit that the server names; None where it names none."""
+        """Tokens of context and reply together, by what the server says; None where it does not."""
         read = partial(http_tokens.read_max_context, model=self.model)
         return await connection.ask_once(Question("models", read, of="list of models"), _ASIDE)
 
@@ -98,6 +114,9 @@ class Rows:
             if limit.transient:
                 return limit
             limit = None  # a server without a list of models; it says itself what it cannot do
+        if limit is not None and len(prompt) >= limit:
+            problem = f"the context has {len(prompt)} tokens; with a reply at most {limit} fit"
+            return Failure(problem, transient=False, overflow=True)
         if sampling.temperature not in (0.0, 1.0) or sampling.top_p < 1.0:
             raw = await self._gives_raw_log_probs(connection)
             if isinstance(raw, Failure):
@@ -128,7 +147,7 @@ class Rows:
     def _body(self, fields: Mapping[str, Any]) -> Body:
         """What is sent; the model's name is looked up at each attempt, as an adapter may have come since."""
         chosen = {name: value for name, value in {**fields, **self.extra_body}.items() if value is not None}
-        return lambda: {"model": self.served or self.model, **chosen}
+        return lambda: {"model": self.adapter.name if self.adapter else self.model, **chosen}
 
 
 def context_ids(codec: ChatCodec, request: GenerationRequest) -> list[int]:

@@ -3,15 +3,13 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from dialogue_gym.language_models.base import Completion, FinishReason, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.http_answers import Failure, UnusableAnswerError, one_line
 from dialogue_gym.language_models.http_settings import require
-from dialogue_gym.language_models.modules import check_folder
-from dialogue_gym.language_models.quiet import quiet_hub
+from dialogue_gym.language_models.modules import load_codec
 
 T = TypeVar("T")
 
@@ -29,7 +27,7 @@ _NOTHING_ELSE = {
 _MODE_TOKENS, _MODE_TOP_P, _MODE_SLACK = 8, 1e-6, 0.01
 
 
-def load_codec(tokenizer: str) -> ChatCodec:
+def tokenizer_codec(tokenizer: str) -> ChatCodec:
     """The chat codec of the tokenizer in a folder or on the hub.
 
     Raises:
@@ -40,21 +38,13 @@ def load_codec(tokenizer: str) -> ChatCodec:
     named = isinstance(tokenizer, str) and tokenizer
     require(named, f"tokenizer must be a folder or hub name, got {tokenizer!r}")
     try:
-        from transformers import AutoTokenizer
+        import transformers  # noqa: F401
     except ImportError as error:
         raise ImportError(
             f'a tokenizer for a language model over HTTP needs transformers: pip install "dialogue-gym[llm]" '
             f"({error})"
         ) from error
-    check_folder(tokenizer, "tokenizer")
-    try:
-        with quiet_hub():
-            loaded = AutoTokenizer.from_pretrained(tokenizer)
-    except (OSError, ValueError) as error:
-        where = "" if Path(tokenizer).is_dir() else "no such folder, nor a name of the hub that loads: "
-        first = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(f"no tokenizer at {tokenizer!r}: {where}{first}") from error
-    return ChatCodec(loaded)
+    return load_codec(tokenizer, "tokenizer")
 
 
 def sampling_fields(
@@ -63,12 +53,12 @@ def sampling_fields(
     """The fields that ask for one reply to a context of token ids.
 
     Only ``end`` ends a reply, as for a model in this process. No more is asked for than the context has room
-    for; where it has none, the server is left to say so.
+    for; there must be some.
     """
     room = sampling.max_tokens if max_context is None else max_context - len(prompt)
     return {
         "prompt": list(prompt),
-        "max_tokens": max(1, min(sampling.max_tokens, room)),
+        "max_tokens": min(sampling.max_tokens, room),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "logprobs": 0,  # of the sampled tokens and no others
@@ -154,7 +144,9 @@ def read_scores(body: bytes, reply: Sequence[int]) -> list[float] | Failure:
 
 
 def read_max_context(body: bytes, model: str) -> int | None:
-    """The context limit that a list of models (``/models``) gives for this one; None where it gives none.
+    """What a list of models (``/models``) leaves for context and reply; None where it is silent.
+
+    One less than the limit: vLLM scores no text without room for another token.
 
     Raises:
         UnusableAnswerError: no list of models.
@@ -162,7 +154,7 @@ def read_max_context(body: bytes, model: str) -> int | None:
 
     def limit(answer: Mapping[str, Any]) -> int | None:
         limits = [card.get("max_model_len") for card in answer["data"] if card["id"] == model]
-        return int(limits[0]) if limits and limits[0] is not None else None
+        return int(limits[0]) - 1 if limits and limits[0] is not None else None
 
     return _read(body, limit)
 

@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.quiet import quiet_hub
+
 _OF_A_FOLDER = ("/", "./", "../", "~", ".\\", "..\\")
 
 
@@ -24,6 +27,47 @@ def check_folder(path: str | Path, what: str) -> None:
     local = isinstance(path, Path) or text.startswith(_OF_A_FOLDER) or text.count("/") > 1
     if local and not Path(path).is_dir():
         raise FileNotFoundError(f"no {what} at {text!r}: there is no such folder")
+
+
+def load_module(path: str | Path, dtype: str) -> tuple[Any, ChatCodec]:
+    """A causal LM of transformers, and the chat codec of its tokenizer.
+
+    Raises:
+        FileNotFoundError: nothing loadable there.
+        ValueError: the tokenizer's template cannot work.
+    """
+    from transformers import AutoModelForCausalLM
+
+    codec = load_codec(path, "language model")
+    with _loading(path, "language model"):
+        return AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype, use_safetensors=True), codec
+
+
+def load_codec(path: str | Path, what: str) -> ChatCodec:
+    """The chat codec of the tokenizer in a folder or on the hub.
+
+    Raises:
+        FileNotFoundError: no tokenizer there; ``what`` says what is missing.
+        ValueError: its chat template is missing, rewrites history, or is unfit in another way.
+    """
+    from transformers import AutoTokenizer
+
+    check_folder(path, what)
+    with _loading(path, what):
+        tokenizer = AutoTokenizer.from_pretrained(str(path))
+    return ChatCodec(tokenizer)
+
+
+@contextmanager
+def _loading(path: str | Path, what: str) -> Iterator[None]:
+    """Inside, what cannot be loaded raises FileNotFoundError in one line."""
+    try:
+        with quiet_hub():
+            yield
+    except (OSError, ValueError) as error:
+        where = "" if Path(path).is_dir() else "no such folder, nor a name of the hub that loads: "
+        first = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(f"no {what} at {str(path)!r}: {where}{first}") from error
 
 
 def check_positions(config: Any, limit: int) -> None:

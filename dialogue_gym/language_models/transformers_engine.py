@@ -13,8 +13,13 @@ import torch
 from dialogue_gym.language_models.base import Completion, FinishReason, GenerationRequest, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.key_value_store import KeyValueStore
-from dialogue_gym.language_models.modules import check_folder, check_positions, evaluating, unwrapped
-from dialogue_gym.language_models.quiet import quiet, quiet_hub
+from dialogue_gym.language_models.modules import (
+    check_folder,
+    check_positions,
+    evaluating,
+    load_module,
+    unwrapped,
+)
 from dialogue_gym.language_models.token_sampling import check_sampling, draw
 
 _BELOW_ONE = 1.0 - 2.0**-40  # noise times the total share stays below the total, whatever the rounding
@@ -87,6 +92,7 @@ class TransformersModel:
         self._keeps_logits = "logits_to_keep" in inspect.signature(unwrapped(model).forward).parameters
         self._weights = self._weights_version()
         self._source: dict[str, Any] | None = None
+        self._adapter: str | None = None
         self._lock = threading.Lock()
         self._forgotten: list[Hashable] = []
 
@@ -114,29 +120,16 @@ class TransformersModel:
         Raises:
             FileNotFoundError: nothing loadable there.
             ValueError: the tokenizer's template or the model is of a kind that cannot work.
+            LanguageModelError: the adapter cannot be loaded.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        check_folder(path, "language model")
-        try:
-            with quiet_hub():
-                codec = ChatCodec(AutoTokenizer.from_pretrained(str(path)))
-                model = AutoModelForCausalLM.from_pretrained(str(path), dtype=dtype, use_safetensors=True)
-        except OSError as error:
-            first = str(error).strip().splitlines()[0]
-            where = "" if Path(path).is_dir() else "no such folder, nor a name of the hub that loads: "
-            raise FileNotFoundError(f"no language model at {str(path)!r}: {where}{first}") from error
+        model, codec = load_module(path, dtype)
+        self = cls(model, codec, max_context=max_context, device=device)
         if adapter is not None:
             check_folder(adapter, "adapter")
-            from peft import PeftModel
-
-            with quiet():  # PEFT asks transformers for what is deprecated
-                model = PeftModel.from_pretrained(model, str(adapter))
-        self = cls(model, codec, max_context=max_context, device=device)
+            self.load_adapter(adapter)
         self._source = {
             "path": str(path),
             "dtype": dtype,
-            "adapter": None if adapter is None else str(adapter),
             "max_context": max_context,
             "device": device,
             "name": name,
@@ -178,12 +171,7 @@ class TransformersModel:
         if len(requests) != len(texts):
             raise ValueError(f"{len(requests)} requests but {len(texts)} texts")
         contexts = [self._context(request) for request in requests]
-        replies = [
-            [*self.codec.content_ids(text), self.codec.end_of_turn_id]
-            if isinstance(text, str)
-            else list(text)
-            for text in texts
-        ]
+        replies = [self.codec.reply_ids(text) for text in texts]
         for i, (context, reply) in enumerate(zip(contexts, replies, strict=True)):
             if not context or len(context) + len(reply) > self.max_context:
                 raise ValueError(
@@ -194,6 +182,22 @@ class TransformersModel:
             return []
         with self._lock, evaluating(self.model), torch.no_grad():
             return self._score(contexts, replies)
+
+    def load_adapter(self, path: str | Path) -> None:
+        """Use a LoRA adapter from now on, in place of those before; not for a module that a learner trains.
+
+        Args:
+            path: a folder that PEFT saved.
+
+        Raises:
+            LanguageModelError: it cannot be loaded; what was used before stays in use.
+            ImportError: PEFT is not installed.
+        """
+        from dialogue_gym.language_models.peft_adapters import exchanged
+
+        with self._lock:
+            self.model, self._adapter = exchanged(self.model, path), str(path)
+        self.weights_changed()
 
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
         """Drop the keys and values of these dialogues, at the latest when text is next generated."""
@@ -217,7 +221,7 @@ class TransformersModel:
         return {
             "engine": "transformers",
             "model": source.get("name") or source["path"] or type(self.model).__name__,
-            "adapter": source.get("adapter"),
+            "adapter": self._adapter,
             "dtype": str(self._first_parameter().dtype).removeprefix("torch."),
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "codec": self.codec.identity(),
@@ -236,7 +240,7 @@ class TransformersModel:
                 "this TransformersModel wraps a module in memory and cannot be pickled; "
                 "only one made by TransformersModel.from_pretrained can (it is loaded again from its path)"
             )
-        return _load, (self._source,), {"user_prompt": self.user_prompt}
+        return _load, ({**self._source, "adapter": self._adapter},), {"user_prompt": self.user_prompt}
 
     def _drop_forgotten(self) -> None:
         gone, self._forgotten = self._forgotten, []

@@ -16,8 +16,8 @@ from dialogue_gym.language_models.base import (
     LanguageModelError,
     Sampling,
 )
-from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.http_thread import LoopThread
+from dialogue_gym.language_models.modules import load_codec
 from dialogue_gym.language_models.token_sampling import check_sampling
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class VllmModel:
             "cache_gib": cache_gib,
             "engine_args": dict(engine_args or {}),
         }
-        self.codec = _codec(str(path))
+        self.codec = load_codec(path, "language model")
         self.user_prompt = "full"
         self._lora: Any = None
         self._lora_numbers, self._request_numbers = itertools.count(1), itertools.count()
@@ -121,7 +121,7 @@ class VllmModel:
             raise ValueError(f"{len(requests)} requests but {len(texts)} texts")
         pairs = []
         for i, (request, text) in enumerate(zip(requests, texts, strict=True)):
-            context, reply = self._context_ids(request), self._reply_ids(text)
+            context, reply = self._context_ids(request), self.codec.reply_ids(text)
             if not context or len(context) + len(reply) > self.max_context:
                 raise ValueError(
                     f"request {i}: {len(context)} context and {len(reply)} reply tokens; "
@@ -206,11 +206,6 @@ class VllmModel:
 
     def _context_ids(self, request: GenerationRequest) -> list[int]:
         return self.codec.encode(request.messages) if request.prompt_ids is None else list(request.prompt_ids)
-
-    def _reply_ids(self, text: str | Sequence[int]) -> list[int]:
-        if isinstance(text, str):
-            return [*self.codec.content_ids(text), self.codec.end_of_turn_id]
-        return list(text)
 
     def _context(self, request: GenerationRequest, sampling: Sampling) -> list[int] | Completion:
         """The context's ids, or why there is no completion."""
@@ -352,15 +347,6 @@ def _engine_args(settings: Mapping[str, Any]) -> dict[str, Any]:
         **limit,
         **settings["engine_args"],
     }
-
-
-def _codec(path: str) -> ChatCodec:
-    from transformers import AutoTokenizer
-
-    try:
-        return ChatCodec(AutoTokenizer.from_pretrained(path))
-    except OSError as error:
-        raise FileNotFoundError(f"no language model at {path!r}: {_line(error)}") from error
 
 
 def _line(error: BaseException) -> str:

@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from peft import PeftModel
-
 from dialogue_gym.language_models import Completion, language_models
-from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 
 
@@ -23,18 +20,10 @@ class FolderEngine(TransformersModel):
     shift = 0.0
 
     def load_adapter(self, path: str | Path) -> None:
-        self.loaded = [*getattr(self, "loaded", []), Path(path)]
-        if self.stale and isinstance(self.model, PeftModel):
-            return
-        with quiet():
-            if isinstance(self.model, PeftModel):
-                self.model.delete_adapter("default")
-                self.model.load_adapter(str(path), "default")
-                self.model.set_adapter("default")
-            else:
-                self.model = PeftModel.from_pretrained(self.model, str(path))
-        self.model.eval()
-        self.weights_changed()
+        before = getattr(self, "loaded", [])
+        self.loaded = [*before, Path(path)]
+        if not (self.stale and before):
+            super().load_adapter(path)
 
     def generate(self, *arguments: Any) -> list[Completion]:
         completions = super().generate(*arguments)

@@ -215,7 +215,7 @@ def test_engines_that_cannot_be_are_refused_before_anything_is_written(
     for engine, message in (
         ("foldr:X", "unknown language model 'foldr'"),
         (other, "has another tokenizer or chat template than policy"),
-        ("tiny", "cannot be a learner's engine, it has no load_adapter"),
+        ("tiny", "has another tokenizer or chat template than policy"),
     ):
         settings = make_synced("refused", engine=engine)
         with pytest.raises(ValueError, match=message):

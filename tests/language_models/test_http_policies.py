@@ -84,7 +84,7 @@ def test_a_server_that_goes_down_takes_no_dialogue_with_it() -> None:
         ({"script": ["cut_off"] * 99}, "policy_failure", "the connection failed"),
         ({"script": ["slow"] * 99}, "policy_failure", "no answer within 0.5 s"),
         ({"scripts": {"models": ["500"] * 99}}, "policy_failure", "HTTP 500"),
-        ({"max_context": 20}, "context_overflow", "maximum context length is 20 tokens"),
+        ({"max_context": 20}, "context_overflow", "with a reply at most 19 fit"),
         ({"processed": False}, "policy_failure", "--logprobs-mode processed_logprobs"),
     ],
 )

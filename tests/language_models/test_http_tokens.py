@@ -130,17 +130,25 @@ class TestCompletions:
         assert len(server.calls) == 1
 
     def test_the_last_tokens_of_a_context(self, model_of: Opened) -> None:
-        with fake(max_context=12) as server:
+        with fake(max_context=13) as server:
             model = model_of(server)
             prompts = [[5] * 9, [5] * 11, [5] * 12, [5] * 30]
             asked = [GenerationRequest(i, (), NoiseKey((i,)), prompt_ids=p) for i, p in enumerate(prompts)]
             completions = model.generate(asked, Sampling(8))
-        assert [call.body["max_tokens"] for call in server.calls] == [3, 1, 1, 1]
+        assert [call.body["max_tokens"] for call in server.calls] == [3, 1]
         assert all(0 < len(c.token_ids) <= 3 for c in completions[:2])
         for completion, prompt in zip(completions[2:], prompts[2:], strict=True):
             assert (completion.finish_reason, completion.token_ids) == ("overflow", [])
             assert completion.prompt_ids == prompt
-            assert "maximum context length is 12 tokens" in str(completion.error)
+            assert str(completion.error).endswith(f"has {len(prompt)} tokens; with a reply at most 12 fit")
+
+    def test_a_reply_that_fills_the_context_can_be_scored(self, model_of: Opened) -> None:
+        with fake(max_context=12) as server:
+            model = model_of(server, max_retries=0)
+            asked = requests(1, prompt_ids=[5] * 8)
+            [completion] = model.generate(asked, Sampling(99))
+            filled = [*completion.token_ids, 7, 7, 7][: model.max_context - 8]
+            assert len(model.score(asked, [filled])[0]) == 3
 
     @pytest.mark.parametrize(
         "words",
@@ -347,7 +355,7 @@ class TestMaxContext:
     def test_the_server_says(self, model_of: Opened) -> None:
         with fake(max_context=77) as server:
             model = model_of(server)
-            assert model.max_context == model.max_context == 77
+            assert model.max_context == model.max_context == 76
         assert len(server.others) == 1
 
     def test_a_server_that_does_not_say(self, model_of: Opened) -> None:
@@ -431,6 +439,33 @@ class TestAdapters:
             model.load_adapter(tmp_path)
             row.join()
             assert said == model.generate(requests(), Sampling(4))
+
+    def test_a_server_that_lost_it_is_given_it_again(self, tmp_path: Path, model_of: Opened) -> None:
+        with fake() as one, fake() as two:
+            model = model_of(one, two)
+            model.load_adapter(tmp_path)
+            before = model.generate(requests(8), Sampling(4))
+            scores = model.score(requests(8), [c.token_ids for c in before])
+            for call in (
+                lambda: model.generate(requests(8), Sampling(4)) == before,
+                lambda: model.score(requests(8), [c.token_ids for c in before]) == scores,
+            ):
+                one.adapters.clear()  # as by a new start
+                two.adapters.clear()
+                assert call()
+            assert list(one.adapters) == list(two.adapters) != []
+
+    def test_one_that_cannot_take_it_again_says_so_in_one_line(
+        self, tmp_path: Path, model_of: Opened
+    ) -> None:
+        with fake(scripts={"load_lora_adapter": [None, "404"]}) as server:
+            model = model_of(server)
+            model.load_adapter(tmp_path)
+            server.adapters.clear()
+            [completion] = model.generate(requests(), Sampling(4))
+        assert f"the adapter {str(tmp_path)!r} is lost and cannot be loaded again" in str(completion.error)
+        assert "--enable-lora" in str(completion.error)
+        assert "\n" not in str(completion.error)
 
     def test_a_pickle_knows_its_adapter(self, tmp_path: Path, model_of: Opened) -> None:
         with fake() as server:

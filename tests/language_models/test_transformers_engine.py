@@ -15,7 +15,13 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from dialogue_gym.dialogue import Message
-from dialogue_gym.language_models.base import Completion, GenerationRequest, LanguageModel, Sampling
+from dialogue_gym.language_models.base import (
+    Completion,
+    GenerationRequest,
+    LanguageModel,
+    LanguageModelError,
+    Sampling,
+)
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.seeding import NoiseKey
@@ -342,6 +348,46 @@ def test_an_adapter_is_loaded_on_top(tmp_path: Path, build_llama: Any, tokenizer
         assert_same(loaded.generate(requests, SAMPLING), direct.generate(requests, SAMPLING))
     assert plain.score(requests, ["a", "b"]) != loaded.score(requests, ["a", "b"])
     assert loaded.identity()["adapter"] == str(tmp_path / "adapter")
+
+
+@pytest.fixture
+def adapters(tmp_path: Path, build_llama: Any, tokenizer: Any) -> list[Path]:
+    """Two adapters for q_proj, and one that fits no such model."""
+    peft = pytest.importorskip("peft")
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], init_lora_weights=False)
+    folders = []
+    for i, sizes in enumerate(({}, {}, {"head_dim": 16})):
+        module = build_llama(len(tokenizer), **sizes)
+        torch.manual_seed(i)
+        folders.append(tmp_path / f"adapter{i}")
+        peft.get_peft_model(module, lora).save_pretrained(folders[-1])
+    return folders
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # inside peft
+def test_adapters_are_exchanged_while_it_runs(
+    tmp_path: Path, build_llama: Any, tokenizer: Any, adapters: list[Path]
+) -> None:
+    tokenizer.save_pretrained(tmp_path / "base")
+    build_llama(len(tokenizer)).save_pretrained(tmp_path / "base")
+    model = TransformersModel.from_pretrained(tmp_path / "base")
+    asked = [request(0, ["hi"]), request(1, ["hello there"])]
+    plain = model.score(asked, ["a", "b"])
+    with pytest.raises(LanguageModelError, match=r"adapter2' cannot be loaded: RuntimeError"):
+        model.load_adapter(adapters[2])  # before there is any
+    assert model.score(asked, ["a", "b"]) == plain
+    for folder in (*adapters[:2], adapters[0]):
+        model.load_adapter(folder)
+        fresh = TransformersModel.from_pretrained(tmp_path / "base", adapter=folder)
+        assert model.score(asked, ["a", "b"]) == fresh.score(asked, ["a", "b"]) != plain
+        assert_same(model.generate(asked, SAMPLING), fresh.generate(asked, SAMPLING))
+        assert model.identity() == fresh.identity() == pickle.loads(pickle.dumps(model)).identity()
+        for bad in (adapters[2], tmp_path, tmp_path / "nothing"):
+            with pytest.raises(LanguageModelError, match="cannot be loaded") as caught:
+                model.load_adapter(bad)
+            assert "\n" not in str(caught.value)
+        assert model.score(asked, ["a", "b"]) == fresh.score(asked, ["a", "b"])
+    assert len(model.model.peft_config) == 1
 
 
 def test_positions_that_depend_on_neighbours_are_refused(
