@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import dialogue_gym
 import dialogue_gym.cli.threads  # one thread a process, before torch is imported
-from dialogue_gym.cli.arguments import explain, one_line_warnings, parse_settings
+from dialogue_gym.cli.arguments import explain, log_lines_once, one_line_warnings, parse_settings
 from dialogue_gym.registry import nearest
 
 PROGRAM = "dialogue-gym"
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {PROGRAM} has no command {name!r}: {nearest(name, COMMANDS)}", file=sys.stderr)
         return 2
     try:
-        with one_line_warnings():
+        with one_line_warnings(), log_lines_once():
             status = _run(name, given[1:])
         sys.stdout.flush()
         return status

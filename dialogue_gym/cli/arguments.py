@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import logging
 import re
 import sys
 import warnings
@@ -82,6 +83,27 @@ def one_line_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
+
+
+@contextmanager
+def log_lines_once() -> Iterator[None]:
+    """Inside, what the package logs for people is shown once, however many dialogues it is true of."""
+    seen: set[str] = set()
+
+    def first(record: logging.LogRecord) -> bool:
+        line, before = record.getMessage(), len(seen)
+        seen.add(line)
+        return len(seen) > before
+
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(first)
+    logger = logging.getLogger("dialogue_gym")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def json_object(text: str, name: str) -> dict[str, Any]:

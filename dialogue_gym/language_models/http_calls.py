@@ -113,10 +113,14 @@ class Connection:
                 return outcome
             wait = self._wait(outcome, endpoint, attempt, key, alone=only is not None)
             too_late = clock() + wait >= deadline
-            if not outcome.transient or attempt == self._patience.max_retries or too_late:
+            if not outcome.transient or attempt >= self._retries() or too_late:
                 return self._given_up(outcome, endpoint, attempt + 1, too_late)
             await asyncio.sleep(wait)
             failed, attempt = endpoint, attempt + 1
+
+    def _retries(self) -> int:
+        """None where no server has ever been there: one row has waited for it, others need not."""
+        return 0 if self.endpoints.absent else self._patience.max_retries
 
     async def ask_once(self, question: Question[T], key: NoiseKey) -> T | Failure:
         """Ask what does not change; all who want to know share the answer, and a failure is not kept."""
@@ -160,6 +164,8 @@ class Connection:
         """Seconds before the next attempt; a server that asks for time gets it while others are asked."""
         if failure.closed:
             self.endpoints.refused(endpoint)
+        else:
+            self.endpoints.met = True
         self.endpoints.rest(endpoint, failure.wait_s)
         jitter = key.child("retry", attempt).uniform()
         backoff = self._patience.backoff_s * min(2.0**attempt, _LONGEST_BACKOFF) * (1 - jitter / 2)
@@ -167,6 +173,7 @@ class Connection:
         return backoff if elsewhere else max(backoff, failure.wait_s)
 
     def _given_up(self, failure: Failure, endpoint: Endpoint, attempts: int, too_late: bool) -> Failure:
+        self.endpoints.given_up()
         # servers quote the key that they refuse; it goes before the line is cut, so that no part stays
         problem = failure.problem.replace(self._key, "***") if self._key else failure.problem
         problem = problem[:_SHOWN]

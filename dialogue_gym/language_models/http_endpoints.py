@@ -45,10 +45,15 @@ class Endpoints:
     Args:
         urls: the servers.
         clock: seconds.
+
+    Attributes:
+        met: whether any of them has ever taken a connection.
+        absent: whether none has, although somebody has tried as often as is allowed.
     """
 
     def __init__(self, urls: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         self.all = [Endpoint(url) for url in urls]
+        self.met = self.absent = False
         self._clock = clock
         self._homes: dict[Hashable, Endpoint] = {}
         self._lock = threading.Lock()  # forget is called from any thread
@@ -82,7 +87,12 @@ class Endpoints:
 
     def answered(self, endpoint: Endpoint) -> None:
         """It works, whatever was before."""
+        self.met, self.absent = True, False
         endpoint.refusals, endpoint.rests_until = 0, 0.0
+
+    def given_up(self) -> None:
+        """Somebody has tried as often as is allowed."""
+        self.absent = not self.met
 
     def forget(self, dialogue_ids: Iterable[Hashable]) -> None:
         """These dialogues are over; may be called from any thread."""

@@ -52,7 +52,8 @@ class HttpModel:
         timeout_s: seconds that a connected server may be silent before the attempt is given up.
         deadline_s: seconds that one row may take, from its first attempt on.
         max_retries: attempts after the first: no connection, no answer in time, an unusable answer, HTTP
-            408, 409, 425, 429 and 5xx. Anything else (a wrong key or model) fails at once.
+            408, 409, 425, 429 and 5xx. Anything else (a wrong key or model) fails at once. Where no server
+            has ever taken a connection and one row has given up, the others try once.
         backoff_s: seconds before the second attempt, doubled before each further one, with up to half of it
             taken off at random. Where the server names a longer wait (``Retry-After``), that one, unless
             another server can be asked.

@@ -17,7 +17,7 @@ from dialogue_gym.rollout.base import Policy
 from dialogue_gym.rollout.policies import LanguageModelPolicy
 from dialogue_gym.rollout.rules import RulePolicy
 from dialogue_gym.rollout.text_policy import TextPolicy
-from dialogue_gym.tasks.base import Kind
+from dialogue_gym.tasks.base import ENV_IDS, Kind
 
 _OF_POLICY = ("system_prompt", *Sampling.__dataclass_fields__)
 
@@ -35,6 +35,9 @@ def make_vector_env(env_id: str, num_envs: int, /, **keywords: Any) -> DialogueV
     """
     try:
         env = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode="Disabled", **keywords)
+    except gym.error.NameNotFound:  # Gymnasium would offer the nearest of its own
+        offer = nearest(env_id, ENV_IDS.values())
+        raise ValueError(f"env {env_id!r} cannot be used, it is not registered: {offer}") from None
     except (gym.error.Error, TypeError) as error:
         raise ValueError(f"env {env_id!r} cannot be used: {error}") from error
     if not isinstance(env, DialogueVectorEnv):

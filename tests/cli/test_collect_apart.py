@@ -9,6 +9,7 @@ import pytest
 from dialogue_gym.cli import collect
 from dialogue_gym.logs import DialogueRecord, read_log
 from tests.fake_server import FakeServer
+from tests.processes import run
 
 Command = Callable[..., Any]
 
@@ -59,3 +60,15 @@ def test_servers_are_played_apart_unless_told_otherwise(
 def test_a_number_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="concurrency must be at least 0, got -1"):
         collect.CollectSettings(concurrency=-1)
+
+
+def test_a_server_that_is_not_there_costs_few_lines_and_one_wait(python: list[str], tmp_path: Path) -> None:
+    model = '{"name": "http", "base_url": "http://127.0.0.1:9/v1", "model": "m", "backoff_s": 0.01}'
+    command = [*python, "collect", "--policy", "rule", "--simulator", "prompted", "--language-model", model]
+    command += ["--dialogues", "24", "--batch", "4", "--out", str(tmp_path / "log.jsonl")]
+    done = run(command, text=True, check=False)
+    said = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert sorted("given up after 1 try" in line for line in said) == [False, True], said
+    assert done.stdout.count("127.0.0.1:9") == 1
+    assert "24 of them failed" in done.stdout

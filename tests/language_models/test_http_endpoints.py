@@ -113,3 +113,16 @@ def test_dialogues_that_nobody_forgets_do_not_pile_up(monkeypatch: pytest.Monkey
     for i in range(10):
         endpoints.pick(i)
     assert sum(e.dialogues for e in endpoints.all) == 3
+
+
+def test_nobody_waits_for_servers_that_never_were_there() -> None:
+    endpoints = Endpoints("ab")
+    for endpoint in endpoints.all:
+        endpoints.refused(endpoint)
+    assert not endpoints.absent  # nobody has tried for long
+    endpoints.given_up()
+    assert endpoints.absent
+    endpoints.answered(endpoints.all[1])
+    assert not endpoints.absent
+    endpoints.given_up()  # it may come back
+    assert not endpoints.absent

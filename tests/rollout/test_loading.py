@@ -98,6 +98,8 @@ def test_environments() -> None:
     [
         ("MathChat-v9", {}, "env 'MathChat-v9' cannot be used"),
         ("CartPole-v1", {}, "env 'CartPole-v1'"),
+        ("Nope-v0", {}, "not registered: valid names: 'DocEditChat-v0', 'MathChat-v0'"),
+        ("MathChatt-v0", {}, "cannot be used, it is not registered: did you mean 'MathChat-v0'"),
         ("MathChat-v0", {"max_turn": 3}, "did you mean 'max_turns'"),
         ("MathChat-v0", {"num_envs": 3}, "multiple values .* 'num_envs'"),
     ],
