@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.cli.arguments import explain, log_lines_once, parse_settings
 from dialogue_gym.language_models import LanguageModelError
 
 S = TypeVar("S")
@@ -32,7 +32,8 @@ def command(
     """
     try:
         settings: Any = parse_settings(kind, program, arguments)
-        result = run(settings)
+        with log_lines_once():
+            result = run(settings)
     except (ValueError, OSError, ImportError, LanguageModelError) as error:
         print(explain(error, extra), file=sys.stderr)
         return 2
