@@ -1,6 +1,8 @@
 """One list of checks for vLLM behind a server and in this process: it does what transformers does."""
 
 import json
+import os
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,8 @@ from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.seeding import NoiseKey
 
+VLLM = os.environ["DIALOGUE_GYM_VLLM"]
+IN_PROCESS = VLLM == "process"
 BOUND = 1e-4  # between log-probabilities of the two engines, float32
 QUESTIONS = [
     "Hi! I have 3 boxes with 12 pencils each.",
@@ -208,6 +212,21 @@ def test_an_adapter_that_is_refused_leaves_the_one_before(
         engine.load_adapter(tmp_path / "nowhere")
     assert "\n" not in str(caught.value)
     assert gap(engine.score(asked, [[7, 8]] * 4), before) < BOUND
+
+
+@pytest.mark.skipif(IN_PROCESS, reason="an engine in this process is not started anew")
+def test_a_server_that_lost_the_adapter_is_given_it_again(engine: Any, adapters: list[str]) -> None:
+    engine.load_adapter(adapters[0])
+    asked = requests(engine, 8)
+    scores = engine.score(asked, [[7, 8]] * 8)
+    with urllib.request.urlopen(f"{VLLM}/models", timeout=60) as answer:
+        names = [card["id"] for card in json.load(answer)["data"] if card.get("parent")]
+    assert len(names) == 1
+    body, head = json.dumps({"lora_name": names[0]}).encode(), {"Content-Type": "application/json"}
+    unload = urllib.request.Request(f"{VLLM}/unload_lora_adapter", body, head)
+    urllib.request.urlopen(unload, timeout=60).close()  # as by a new start
+    assert [c.error for c in engine.generate(asked, Sampling(4))] == [None] * 8
+    assert gap(engine.score(asked, [[7, 8]] * 8), scores) < BOUND
 
 
 def test_a_copy_shares_the_engine(engine: Any) -> None:
