@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from dialogue_agents.grpo.__main__ import main
 from dialogue_agents.grpo.run import run
+from dialogue_agents.grpo.unscored import NothingScored
 from dialogue_gym.language_models import LanguageModelError
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.logs import read_log
@@ -87,7 +88,7 @@ def test_raw_log_probabilities_are_refused(make_settings: Any, policy_folder: Pa
     """A server that gives those of the untempered distribution scores right and samples wrong."""
     with FakeServer(engine=TorchEngine(policy_folder), max_context=512, processed=False) as server:
         settings = make_settings(lora_rank=4, engine=spec([server]), temperature=1.7)
-        with pytest.raises(LanguageModelError, match=r"failed in every dialogue: .*processed_logprobs"):
+        with pytest.raises(NothingScored, match=r"because of policy_failure: .*processed_logprobs"):
             run(settings)
     assert not (settings.out / "policy").exists()
 

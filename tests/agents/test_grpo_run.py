@@ -122,8 +122,10 @@ def test_evaluations_before_and_after_are_paired(make_settings: Any, capsys: Any
 
 def test_dialogues_are_logged_with_their_rollout(make_settings: Any) -> None:
     settings = make_settings(log_dialogues=True, updates_per_rollout=2)
-    budget = run(settings)["budget"]
-    records = list(read_log(settings.out / "dialogues.jsonl"))
+    result = run(settings)
+    budget, records = result["budget"], list(read_log(settings.out / "dialogues.jsonl"))
+    assert result["unscored"] == pytest.approx(sum(r.reward is None for r in records) / 16)
+    assert f"unscored in training     {result['unscored']:.3f}" in progress.report(result)
     assert [r.extra["rollout"] for r in records] == [0] * 8 + [1] * 8
     heard = [m["content"] for r in records for m in r.messages if m["role"] == "user"]
     # a token a character
@@ -168,6 +170,22 @@ def test_the_command_prints_what_matters_and_no_warnings(policy_folder: Path, tm
     assert all(line.startswith(("evaluation before", "GRPO", "evaluation after")) for line in shown), shown
     assert list((tmp_path / "run").glob("**/events.out.tfevents*"))
     assert main(["--policy", str(policy_folder), "--out", str(tmp_path / "run"), "--cpu"]) == 2
+
+
+def test_training_with_a_user_who_always_fails_ends_with_the_first_reason(
+    policy_folder: Path, tmp_path: Path, capsys: Any
+) -> None:
+    user = json.dumps({"simulator": {"name": "moody", "fail": 1.0}})
+    sizes = "--steps 2 --groups 1 --group-size 2 --max-tokens 4 --eval-dialogues 4 --cpu".split()
+    out = tmp_path / "run"
+    given = ["--env-kwargs", user, "--policy", str(policy_folder), "--out", str(out), "--log-dialogues"]
+    assert main([*sizes, *given]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "error: none of the 2 dialogues of rollout 0 has a reward" in captured.err
+    assert captured.err.rstrip().endswith("simulator_failure: in a bad mood")
+    assert not (out / "policy").exists()
+    assert len(list(read_log(out / "dialogues.jsonl"))) == 2
 
 
 SCRIPT = """

@@ -10,6 +10,7 @@ import trl
 from packaging.version import Version
 
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
+from dialogue_agents.grpo.unscored import NothingScored
 from dialogue_gym.dialogue import EndReason
 
 
@@ -95,11 +96,25 @@ def test_masked_tokens_read_as_the_agents_messages(make_settings: Any, train: An
 @pytest.mark.parametrize(
     ("advantage", "level"), [("episode", "token"), ("turn_return", "turn"), ("turn_baseline", "sequence")]
 )
-def test_all_unscored(make_settings: Any, train: Any, advantage: str, level: str) -> None:
-    watch = train(make_settings(fail=1.0, advantage=advantage, ratio_level=level))
-    assert all(t.reward is None and not t.token_ids for t in watch.trajectories)
-    assert all((g == 0).all() for g in watch.gradients)
-    assert [e["reward"] for e in watch.trainer.state.log_history if "reward" in e] == [None, None]
+def test_a_group_without_a_score_adds_nothing(
+    make_settings: Any, train: Any, advantage: str, level: str
+) -> None:
+    def lose_second_group(trajectories: Any) -> None:
+        for t in trajectories[4:]:
+            t.reward = None
+
+    settings = make_settings(fail=0.0, advantage=advantage, ratio_level=level, steps=1)
+    watch = train(settings, lose_second_group)
+    counted = watch.mask(0).any(1)  # the trainer shuffles the rows
+    assert counted.sum() == 4
+    assert (watch.inputs[0]["advantages"][~counted] == 0).all()
+    assert any(g.abs().sum() > 0 for g in watch.gradients)
+
+
+def test_a_rollout_without_a_score_ends_the_run(make_settings: Any, train: Any) -> None:
+    message = "none of the 8 dialogues of rollout 0 has a reward, .* simulator_failure: in a bad mood"
+    with pytest.raises(NothingScored, match=message):
+        train(make_settings(fail=1.0))
 
 
 def test_one_failure_costs_one_dialogue(make_settings: Any, train: Any) -> None:

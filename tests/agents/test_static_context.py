@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialogue_agents.grpo.run import load_policy
+from dialogue_agents.grpo.unscored import NothingScored, check_scored
 from dialogue_agents.static_context.contexts import Context, cut, read_contexts
 from dialogue_agents.static_context.rollouts import StaticContextRollout
 from dialogue_agents.static_context.settings import StaticContextSettings
@@ -274,6 +275,8 @@ def test_failed_continuations_count_in_no_mean(make_rollout: Any) -> None:
     moody.fail = 1.0
     lost = rollout.play(policy, prompts, 0)
     assert [t.reward for t in lost.trajectories] == [None] * 8
+    with pytest.raises(NothingScored, match="because of its continuations: simulator_failure: x"):
+        check_scored(lost.trajectories, 0)
     assert lost.metrics == {"dialogue/unscored": 1.0, "dialogue/answers": 1.0}
 
 

@@ -12,11 +12,9 @@ import torch
 
 from dialogue_agents.grpo.lora import keep_only, merged, save_adapter
 from dialogue_agents.grpo.settings import LearnerSettings, RunSettings
-from dialogue_gym.dialogue import EndReason
 from dialogue_gym.language_models import (
     AdapterModel,
     GenerationRequest,
-    LanguageModelError,
     Sampling,
     load_adapter_model,
 )
@@ -126,17 +124,8 @@ class SyncedEngine:
         yield self.model
 
     def played(self, trajectories: Sequence[Trajectory]) -> None:
-        """Keep some replies of a rollout, spread over it, for the next probe.
-
-        Raises:
-            LanguageModelError: it has failed in every dialogue.
-        """
+        """Keep some replies of a rollout, spread over it, for the next probe."""
         spoken = [t for t in trajectories if any(t.loss_mask)]
-        failed = [t for t in trajectories if t.record.end_reason == EndReason.POLICY_FAILURE]
-        if failed and not spoken:
-            raise LanguageModelError(
-                f"the engine failed in every dialogue: {failed[0].record.extra['failure']}"
-            )
         self._replies = [last_reply(t) for t in spoken[:: math.ceil(len(spoken) / PROBES) or 1]]
 
     def _drift(self, own: TransformersModel) -> float:

@@ -62,7 +62,9 @@ def evaluation_bar(total: int, what: str, disable: bool = False) -> "tqdm[Any]":
 
 
 def report(result: dict[str, Any]) -> str:
-    """The evaluations of a run's result side by side, means with 95 % intervals; "" when there is none.
+    """The evaluations of a run's result side by side, and what training left unscored.
+
+    Means with 95 % intervals; "" where the result has neither.
 
     Example:
         >>> one = {"mean": 0.25, "low": 0.2, "high": 0.3, "n": 300}
@@ -70,10 +72,19 @@ def report(result: dict[str, Any]) -> str:
                                  before
         reward                   0.250 [0.200, 0.300]
         unscored                 0.000
+        >>> print(report({"unscored": 0.125}))
+        unscored in training     0.125
     """
+    rows = _evaluations(result)
+    if "unscored" in result:
+        rows.append(["unscored in training", f"{result['unscored']:.3f}"])
+    return "\n".join("".join(f"{cell:25}" for cell in row).rstrip() for row in rows)
+
+
+def _evaluations(result: dict[str, Any]) -> list[list[str]]:
     columns = [name for name in ("before", "after", "difference") if name in result]
     if not columns:
-        return ""
+        return []
     estimates = [result[column]["estimates"] for column in columns]
     # a measure that is zero everywhere, such as a cost that is off, says nothing
     names = {
@@ -82,8 +93,7 @@ def report(result: dict[str, Any]) -> str:
     rows = [["", *("after - before" if c == "difference" else c for c in columns)]]
     rows += [[name, *(_cell(result[c]["estimates"].get(name)) for c in columns)] for name in names]
     rates = [result[c].get("unscored_rate") for c in columns]
-    rows.append(["unscored", *("" if rate is None else f"{rate:.3f}" for rate in rates)])
-    return "\n".join("".join(f"{cell:25}" for cell in row).rstrip() for row in rows)
+    return [*rows, ["unscored", *("" if rate is None else f"{rate:.3f}" for rate in rates)]]
 
 
 def _cell(estimate: dict[str, Any] | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dialogue_agents.grpo.engines import make_sampler
 from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
+from dialogue_agents.grpo.unscored import check_scored
 from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.bridges.trl_rollout import to_trl, trained_mask
 from dialogue_gym.envs import DialogueVectorEnv
@@ -187,19 +188,23 @@ class Rollout(ABC):
         """
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
-        """Play the prompts with the trainer's current weights."""
+        """Play the prompts with the trainer's current weights.
+
+        Raises:
+            NothingScored: no dialogue has a reward.
+        """
         sampling = Sampling(self.settings.max_tokens, self.settings.temperature)
         with self.sampler.current(trainer) as model:
             policy = LanguageModelPolicy(model, sampling)
             played = self.play(policy, prompts, trainer.accelerator.process_index * len(prompts))
             played = self._paid(policy, played)
         self.sampler.played(played.trajectories)
+        rollout = trainer.state.global_step // self.settings.updates_per_rollout
         for trajectory in played.trajectories:
-            trajectory.record.extra["rollout"] = (
-                trainer.state.global_step // self.settings.updates_per_rollout
-            )
+            trajectory.record.extra["rollout"] = rollout
         if self.on_batch is not None:
             self.on_batch(played.trajectories)
+        check_scored(played.trajectories, rollout)
         self.metrics = played.metrics | self.sampler.metrics | cost(played, self.codec)
         if self.settings.shuffle_rewards:
             shuffle_rewards(played.trajectories, self.settings)

@@ -184,14 +184,15 @@ def train(settings: LearnerSettings, make_rollout: Callable[[ChatCodec], Rollout
         make_rollout: gets the codec of the policy's tokenizer and returns what is played in training.
 
     Returns:
-        "curve", the mean score of each rollout (None where nothing was scored); "budget", what training
-        cost ("updates", "policy_tokens" with loss, each counted once, "user_calls", "user_tokens",
-        "look_ahead_tokens"); and, where there are evaluations, "before" and "after"
-        (``Evaluation.to_dict``) and their paired "difference".
+        "curve", the mean score of each rollout; "unscored", the share of dialogues without a reward over
+        all rollouts; "budget", what training cost ("updates", "policy_tokens" with loss, each counted once,
+        "user_calls", "user_tokens", "look_ahead_tokens"); and, where there are evaluations, "before" and
+        "after" (``Evaluation.to_dict``) and their paired "difference".
 
     Raises:
         FileExistsError: ``out`` holds a run and ``resume`` is off.
         FileNotFoundError: nothing to resume, or no policy to start from.
+        NothingScored: a rollout in which no dialogue has a reward.
         ValueError: the run in ``out`` has other settings, or the environment does not know one of them.
     """
     with quiet():
@@ -242,7 +243,9 @@ class Run:
     def figures(self) -> dict[str, Any]:
         """What is known once training is over."""
         history = self.trainer.state.log_history
+        unscored = [entry["dialogue/unscored"] for entry in history if "dialogue/unscored" in entry]
         return {
+            **({"unscored": sum(unscored) / len(unscored)} if unscored else {}),
             "curve": [entry.get("dialogue/score", entry["reward"]) for entry in history if "reward" in entry],
             "budget": self._budget(),
         }
