@@ -12,6 +12,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
 from trl import GRPOConfig
 
+from dialogue_agents.device import device_arguments
 from dialogue_agents.folder import (
     EVALUATION_BATCH,
     EVALUATION_SEED,
@@ -90,8 +91,7 @@ def trl_config(settings: LearnerSettings) -> GRPOConfig:
     micro = settings.micro_batch or batch
     return GRPOConfig(
         output_dir=str(settings.out),
-        use_cpu=settings.cpu,
-        bf16=settings.dtype == "bfloat16",
+        **device_arguments(settings),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=batch // micro,
         num_generations=settings.group_size,

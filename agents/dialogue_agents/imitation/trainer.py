@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 
+from dialogue_agents.device import device_arguments
 from dialogue_agents.finite import StopWhenNotFinite
 from dialogue_agents.grpo.progress import Bar
 from dialogue_agents.imitation.logged import Weighted
@@ -139,8 +140,7 @@ def training_arguments(settings: ImitationSettings) -> TrainingArguments:
     micro = settings.micro_batch or settings.batch_size
     return TrainingArguments(
         output_dir=str(settings.out),
-        use_cpu=settings.cpu,
-        bf16=settings.dtype == "bfloat16",
+        **device_arguments(settings),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=settings.batch_size // micro,
         num_train_epochs=settings.epochs,

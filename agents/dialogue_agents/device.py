@@ -1,0 +1,27 @@
+"""Where a trainer computes, in transformers' words."""
+
+from typing import Any
+
+import torch
+from transformers.utils import is_torch_bf16_gpu_available
+
+from dialogue_agents.grpo.settings import RunSettings
+
+
+def device_arguments(settings: RunSettings) -> dict[str, Any]:
+    """Keywords of ``TrainingArguments`` for the settings' device and precision.
+
+    Raises:
+        ValueError: bfloat16 without a GPU that has it, and the run is not told to stay on the CPU.
+    """
+    if settings.dtype == "bfloat16" and not settings.cpu and not is_torch_bf16_gpu_available():
+        raise ValueError(
+            "dtype bfloat16 needs a GPU that has it, and none is here: add --cpu to stay on the CPU, or "
+            "leave --dtype out for float32"
+        )
+    return {
+        "use_cpu": settings.cpu,
+        "bf16": settings.dtype == "bfloat16",
+        # pinning is for copies to a GPU; without one torch warns
+        "dataloader_pin_memory": not settings.cpu and torch.accelerator.is_available(),
+    }
