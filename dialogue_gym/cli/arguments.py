@@ -73,12 +73,17 @@ def explain(error: Exception, extra: str) -> str:
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Inside, a warning is one line for people, without the place in the code that gave it."""
+    """Inside, a warning is one line for people, shown once, without colours or its place in the code."""
+    seen: set[str] = set()
 
     def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: Any, **of: Any
     ) -> None:
-        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+        text = re.sub(r"\x1b\[[0-9;]*m", "", str(message)).removeprefix("WARN: ")  # as Gymnasium colours it
+        line = f"warning: {' '.join(text.split())}"
+        if line not in seen:
+            seen.add(line)
+            print(line, file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -120,10 +120,10 @@ def read_line(prompt: str) -> str:
             lines.append(input("...> "))
     except EOFError:
         print()
-        raise PersonLeft from None
+        raise PersonLeft("nobody is there: standard input is at its end") from None
     text = "\n".join(lines).strip()
     if text == "/leave":
-        raise PersonLeft
+        raise PersonLeft("the person left with /leave")
     return text
 
 

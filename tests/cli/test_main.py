@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 import dialogue_gym
 from dialogue_gym import cli
-from dialogue_gym.cli.arguments import explain
+from dialogue_gym.cli.arguments import explain, one_line_warnings
 from tests.processes import run, started
 
 
@@ -101,6 +102,14 @@ def test_an_interrupt_ends_in_one_line(python: list[str], tmp_path: Path) -> Non
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (130, "", "\nstopped\n")
+
+
+def test_a_warning_has_no_colours_and_is_shown_once(capsys: Any) -> None:
+    with one_line_warnings():
+        warnings.simplefilter("always")
+        for _ in range(2):
+            warnings.warn("\x1b[33mWARN: Using\nthe latest\x1b[0m", stacklevel=1)
+    assert capsys.readouterr().err == "warning: Using the latest\n"
 
 
 def test_a_warning_is_one_line(python: list[str], tmp_path: Path) -> None:

@@ -71,6 +71,12 @@ def test_by_name_it_reads_the_terminal(typed: Typed, capsys: Any) -> None:
     assert env.unwrapped.record().messages[-1]["content"] == "thanks"  # type: ignore[attr-defined]
 
 
+def test_the_end_of_the_input_says_what_it_is(typed: Typed) -> None:
+    typed()
+    with pytest.raises(PersonLeft, match="standard input is at its end"):
+        gym.make("MathChat-v0", simulator="human").reset(seed=0)
+
+
 @pytest.mark.parametrize("gone", [("/leave",), (), (KeyboardInterrupt,)])
 def test_who_leaves_is_not_asked_again_and_loses_nothing(typed: Typed, gone: tuple[Any, ...]) -> None:
     typed("help", *gone)
