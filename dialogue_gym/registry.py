@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """A clause for error messages: the valid names closest to ``name``, or all of them.
+def nearest(name: str, valid: Iterable[str], forms: str = "") -> str:
+    """A clause for error messages: the valid names closest to ``name``, or all of them and other forms.
 
     Example:
         >>> nearest("scriptd", ["scripted", "prompted"])
@@ -23,7 +23,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3)
     if close:
         return "did you mean " + " or ".join(repr(n) for n in close) + "?"
-    return "valid names: " + ", ".join(repr(n) for n in names)
+    return "valid names: " + ", ".join(repr(n) for n in names) + (f"; or {forms}" if forms else "")
 
 
 class Registry(Generic[T]):
@@ -37,6 +37,7 @@ class Registry(Generic[T]):
     Args:
         what: the kind of part, for error messages.
         group: the group of entry points that other packages use; "" for none.
+        forms: what else a string may be than a name, for error messages.
 
     Attributes:
         elsewhere: registries whose names people may give here, by what a part of theirs is.
@@ -52,8 +53,8 @@ class Registry(Generic[T]):
         ValueError: unknown shape 'zeroes': did you mean 'zeros'?
     """
 
-    def __init__(self, what: str, group: str = "") -> None:
-        self.what, self.group = what, group
+    def __init__(self, what: str, group: str = "", forms: str = "") -> None:
+        self.what, self.group, self.forms = what, group, forms
         self.elsewhere: Mapping[str, Registry[T]] = {}
         self._factories: dict[str, Callable[..., T]] = {}
 
@@ -95,7 +96,7 @@ class Registry(Generic[T]):
 
     def _offer(self, name: str) -> str:
         homes = [home for home, other in self.elsewhere.items() if name in other.names()]
-        return f"it is {homes[0]}" if homes else nearest(name, self.names())
+        return f"it is {homes[0]}" if homes else nearest(name, self.names(), self.forms)
 
     def _plugins(self) -> Iterable[EntryPoint]:
         return entry_points(group=self.group) if self.group else ()

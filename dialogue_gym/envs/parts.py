@@ -121,21 +121,24 @@ def build_simulator(spec: Any, language_model: Any = None) -> UserSimulator:
         spec = {**spec, "language_model": language_model}
     simulator = simulators.build(spec)
     if not isinstance(simulator, UserSimulator):
-        raise ValueError(f"simulator must be a UserSimulator, a name or a dict, got a {type(simulator)}")
+        raise ValueError(f"simulator must be {_wanted(UserSimulator, simulator)}")
     return simulator
+
+
+def _wanted(protocol: type, part: object) -> str:
+    """What a part should be, and what the one that was given is or lacks."""
+    names = sorted({*vars(protocol), *protocol.__annotations__})
+    lacking = [name for name in names if name[0] != "_" and not hasattr(part, name)]
+    return f"a {protocol.__name__}, a name or a dict, got a {type(part)}, which has no {', '.join(lacking)}"
 
 
 def _check(parts: Parts, where: str) -> None:
     if not isinstance(parts.tasks, TaskSource):
-        raise ValueError(
-            f"{where}: tasks must be a TaskSource, a name or a dict, got {type(parts.tasks).__name__}"
-        )
+        raise ValueError(f"{where}: tasks must be {_wanted(TaskSource, parts.tasks)}")
     if parts.tasks.kind != parts.kind:
         raise ValueError(f"{where}: tasks must be of kind {parts.kind!r}, got kind {parts.tasks.kind!r}")
     if not isinstance(parts.scorer, Scorer):
-        raise ValueError(
-            f"{where}: scorer must be a Scorer, a name or a dict, got {type(parts.scorer).__name__}"
-        )
+        raise ValueError(f"{where}: scorer must be {_wanted(Scorer, parts.scorer)}")
     if isinstance(parts.max_turns, bool) or not isinstance(parts.max_turns, int) or parts.max_turns < 1:
         raise ValueError(f"{where}: max_turns must be an int of at least 1, got {parts.max_turns!r}")
     check_split(parts.split)

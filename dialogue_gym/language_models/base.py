@@ -139,4 +139,6 @@ class LanguageModelError(RuntimeError):
     """An engine failed at a call that has no row to put the error into; one line says where and why."""
 
 
-language_models: Registry[LanguageModel] = Registry("language model")
+language_models: Registry[LanguageModel] = Registry(
+    "language model", forms="'http://HOST:PORT/v1#MODEL', 'transformers:PATH', 'vllm:PATH'"
+)

@@ -78,7 +78,7 @@ def load_policy(spec: str | Mapping[str, Any] | Policy, kind: Kind, **options: A
     name = chosen.get("name")
     valid = ["rule", *language_models.names()]
     if name not in valid:
-        raise ValueError(f"unknown policy {name!r}: {nearest(str(name), valid)}")
+        raise ValueError(f"unknown policy {name!r}: {nearest(str(name), valid, language_models.forms)}")
     if name == "rule":
         return _rules(kind, {k: v for k, v in chosen.items() if k != "name"})
     return _language_model(chosen)

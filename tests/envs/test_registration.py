@@ -15,6 +15,13 @@ from gymnasium.wrappers import RecordEpisodeStatistics
 import dialogue_gym
 from tests.envs.conftest import STUBS, StubUser
 
+
+class Forgetless:
+    """A user that lacks one method."""
+
+    reply = draw_persona = identity = StubUser.reply
+
+
 IDS = ["MathChat-v0", "DocEditChat-v0"]
 BY_ID = dict(zip(IDS, STUBS, strict=True))
 
@@ -95,12 +102,18 @@ def test_our_vector_env_is_the_synchronous_one_of_gymnasium(env_id):
         ({"simulator": {"name": "scripted", "mod": 1}}, "no option 'mod'"),
         ({"simulator": StubUser(), "language_model": "tiny"}, "simulator object"),
         ({"simulator": "prompted", "language_model": "tinny"}, "language model 'tinny': did you mean 'tiny'"),
+        (
+            {"simulator": "prompted", "language_model": "gpt-4"},
+            "'http://HOST:PORT/v1#MODEL', 'transformers:PATH'",
+        ),
         ({"simulator": "scripted", "language_model": object()}, "'scripted' has no option 'language_model'"),
         ({"simulator": "scripted", "language_model": "tiny"}, "valid for 'calibrated' and 'prompted'"),
         ({"language_model": "tiny"}, "the default, 'scripted', takes none; give simulator='prompted'"),
         ({"simulator": "calibrated"}, "'calibrated' needs a language_model: the folder that `dialogue-gym"),
         ({"simulator": {"name": "prompted", "language_model": "x"}, "language_model": "y"}, "given twice"),
         ({"simulator": 3}, "must be a UserSimulator"),
+        ({"simulator": Forgetless()}, "Forgetless'>, which has no forget$"),
+        ({"simulator": StubUser}, "not a class"),
         ({"tasks": "pieces"}, "source 'pieces': it is a document task source, for DocEditChat-v0"),
         ({"scorer": "char_bleu"}, "scorer 'char_bleu': it is a document scorer, for DocEditChat-v0"),
         ({"tasks": "procedual"}, "did you mean 'procedural'"),

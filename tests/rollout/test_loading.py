@@ -51,7 +51,8 @@ def test_objects_pass_through() -> None:
     ("spec", "options", "message"),
     [
         ("tinny", {}, "unknown policy 'tinny': did you mean 'tiny'"),
-        ("", {}, "unknown policy '': valid names: 'http', 'rule', 'tiny', 'transformers'"),
+        ("", {}, "unknown policy '': valid names: .*'http', 'rule', 'tiny', 'transformers'"),
+        ("gpt-4", {}, "or 'http://HOST:PORT/v1#MODEL', 'transformers:PATH'"),
         ({"ask_rate": 1}, {}, "unknown policy None"),
         ("rule", {"askrate": 1}, "policy 'rule' has no option 'askrate': did you mean 'ask_rate'"),
         ("rule:path", {}, "policy 'rule' has no option 'path'"),
