@@ -17,6 +17,11 @@ def test_our_environments_conform(env_id: str, observe: str) -> None:
     assert len(check_env(env_id, observe=observe)) == 11
 
 
+def test_the_fault_that_the_check_makes_alarms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    check_env("MathChat-v0")
+    assert not caplog.messages
+
+
 def test_parts_are_checked_with_their_environment() -> None:
     assert len(check_env("DocEditChat-v0", seed=3, tasks="pieces", max_turns=2, deterministic=False)) == 7
 

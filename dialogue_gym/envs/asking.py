@@ -1,10 +1,14 @@
 """Ask a user simulator for replies so that a fault stays with the dialogue that it belongs to."""
 
 import logging
+import os
+import sysconfig
 import threading
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,9 @@ from dialogue_gym.dialogue import EndReason
 from dialogue_gym.simulators.base import UserReply, UserRequest, UserSimulator
 
 logger = logging.getLogger(__name__)
+
+_OF_OTHERS = (f"{Path(__file__).parents[1]}{os.sep}", sysconfig.get_path("stdlib"), "<frozen ")
+"""How the files begin whose lines tell people nothing about their code; packages are in "...-packages"."""
 
 Outcomes = list[UserReply | Exception]
 """Per request of a call its reply, or the exception that stands for what went wrong."""
@@ -132,5 +139,15 @@ def _reason(timed_out: bool, overflow: bool = False) -> EndReason:
 
 
 def one_line(error: Exception) -> str:
-    """Type and message of an error, cut to one line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    """Type and message of an error, cut to one line, and the line of people's own code that it comes from."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500] + _place(error)
+
+
+def _place(error: Exception) -> str:
+    """The innermost line that is neither ours nor Python's nor an installed package's; "" without one."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_OF_OTHERS) and "-packages" not in frame.filename
+    ]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

@@ -1,7 +1,9 @@
 """Does an environment keep what Gymnasium and dialogues ask for?"""
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,6 +20,7 @@ from dialogue_gym.testing.common import ODD_TEXTS, check_number, no_error, run_c
 
 _SCRIPT = ("What is missing?", "Could you tell me more?", "The answer is 7.", "Draft: Come on Friday.")
 _ROWS = 3
+_FAULT = "the check's fault"
 _ORDINARY = 100
 """Characters of odd texts that are said in every check; the megabyte is said once."""
 
@@ -119,7 +122,7 @@ class _Counting:
         self.calls += 1
         replies = self.inner.reply(requests)
         return [
-            UserReply("", error="the check's fault") if self.failing(request) else reply
+            UserReply("", error=_FAULT) if self.failing(request) else reply
             for request, reply in zip(requests, replies, strict=True)
         ]
 
@@ -131,6 +134,21 @@ class _Counting:
 
     def identity(self) -> dict[str, Any]:
         return self.inner.identity()
+
+
+@contextmanager
+def _unlogged(words: str) -> Iterator[None]:
+    """Inside, nothing with these words is logged of users: it would alarm people, and is meant to happen."""
+    log = logging.getLogger("dialogue_gym.envs.asking")
+
+    def other(record: logging.LogRecord) -> bool:
+        return words not in record.getMessage()
+
+    log.addFilter(other)
+    try:
+        yield
+    finally:
+        log.removeFilter(other)
 
 
 @dataclass
@@ -250,7 +268,8 @@ def _check_faults(checker: _Checker) -> None:
     if chosen.end_reason is not None:  # the user left at once
         return
     env.simulator = _Counting(env.simulator, lambda request: request.key.path[0] == chosen.reply_seed)
-    *_, terminated, truncated, infos = env.step([_SCRIPT[0]] * _ROWS)
+    with _unlogged(_FAULT):
+        *_, terminated, truncated, infos = env.step([_SCRIPT[0]] * _ROWS)
     cut_off = bool(truncated[1]) and not terminated[1] and infos["end_reason"][1] == "simulator_failure"
     assert cut_off, "a dialogue whose user fails must be truncated with end_reason 'simulator_failure'"
     for row in (0, 2):

@@ -1,5 +1,6 @@
 """Simulators and scorers that fail: the dialogue ends, nothing else does."""
 
+import json
 import time
 
 import pytest
@@ -136,6 +137,28 @@ def test_a_stop_that_is_no_bool_is_junk_of_one_dialogue(stop):
     _, _, _, truncated, infos = env.step(["odd", "fine"])
     assert truncated.tolist() == [True, False]
     assert infos["end_reason"].tolist() == ["simulator_failure", ""]
+
+
+def test_a_fault_in_the_user_s_code_is_named_with_its_line(caplog):
+    class Slip(StubUser):
+        def answer(self, request):
+            return UserReply(json.dumps(request.brief.txt))
+
+    class Deep(StubUser):
+        def answer(self, request):
+            return UserReply(json.loads("no JSON"))
+
+    for user, fault in ((Slip(), "'Brief' object has no attribute 'txt'"), (Deep(), "Expecting value")):
+        line = type(user).answer.__code__.co_firstlineno + 1
+        caplog.clear()
+        env = STUBS[0].single(simulator=user)
+        env.reset(seed=1)
+        for shown in (env.record().extra["failure"], *caplog.messages):
+            assert fault in shown
+            assert f" (test_faults.py, line {line})" in shown
+    env = STUBS[0].single(simulator=type("Junk", (StubUser,), {"answer": lambda self, request: 3})())
+    env.reset(seed=1)
+    assert env.record().extra["failure"] == "TypeError: expected a UserReply, got int"
 
 
 def test_an_error_that_is_no_text_can_be_logged():
