@@ -91,7 +91,7 @@ def _lines(entry: Entry, width: int) -> Iterator[str]:
     record = entry.record
     head = f"{record.env_id} {record.split}".strip()
     who = f"user {name_of(record.simulator)}, agent {name_of(record.policy)}"
-    yield paragraph(f"{entry.number}. ", f"{head}; {who}; task seed {record.task_seed}", width)
+    yield paragraph(f"{entry.number}. ", f"{head}; {who}; task seed {(entry.seeds or '-')[0]}", width)
     for name, text in _about(entry):
         yield paragraph(f"   {name:10}", text, width)
     yield show(record, width, _notes(entry))

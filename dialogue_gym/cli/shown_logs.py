@@ -17,8 +17,9 @@ def read_entries(path: Path, filters: Sequence[str] = ()) -> list[Entry]:
 
     Raises:
         OSError: the file is missing.
-        ValueError: the file holds no dialogue, a filter is unknown, or nothing fits the filters.
+        ValueError: the file is a page or holds no dialogue, a filter is unknown, or nothing fits the filters.
     """
+    _refuse_page(path)
     imported = import_dialogues(path, languages="any")
     for reason, rows in sorted(imported.report.dropped.items()):
         more = "" if len(rows) == 1 else f", and {len(rows) - 1} more ({reason})"
@@ -31,3 +32,15 @@ def read_entries(path: Path, filters: Sequence[str] = ()) -> list[Entry]:
         count = len(imported.records)
         raise ValueError(f"{path}: none of its {count} dialogues fits {' and '.join(map(repr, filters))}")
     return fitting
+
+
+def _refuse_page(path: Path) -> None:
+    if not path.is_file():
+        return  # reading says so
+    with path.open("rb") as file:
+        beginning = file.read(15)
+    if beginning.lower() == b"<!doctype html>":
+        raise ValueError(
+            f"{path}: is a page, to open in a browser; give a log, the file of JSON lines it was made from, "
+            f"such as {path.with_suffix('.jsonl')}"
+        )

@@ -27,7 +27,8 @@ class ViewSettings:
     """
 
     logs: Positional[tuple[Path, ...]]
-    """A log or two, or files in any form that `dialogue-gym import` tells by itself."""
+    """A log or two, as collect, play and training write them, or files in any form that `dialogue-gym import`
+    tells by itself."""
     out: Path | None = None
     """The page; beside the first log, with its name, if not given."""
     filter: tuple[str, ...] = ()
@@ -52,9 +53,9 @@ def run(settings: ViewSettings) -> int:
     """
     first = settings.logs[0]
     out = settings.out or first.with_suffix(".html")
+    read = {name: read_entries(path, settings.filter) for name, path in _named(settings.logs).items()}
     if out in settings.logs:
         raise ValueError(f"{out} is a log; --out FILE.html would be right")
-    read = {name: read_entries(path, settings.filter) for name, path in _named(settings.logs).items()}
     page = view_page(" | ".join(read), read)
     write_whole(out, page)
     count = " and ".join(str(len(found)) for found in read.values())

@@ -32,6 +32,13 @@ class Entry:
         return told_of(self.record)
 
     @property
+    def seeds(self) -> tuple[int, int] | None:
+        """Task and reply seed; None where another program's dialogue was imported, which had none."""
+        found = self.record.task_seed, self.record.reply_seed
+        imported = isinstance(self.record.extra.get("source"), dict)
+        return None if imported and found == (0, 0) else found
+
+    @property
     def flag_names(self) -> list[str]:
         """Names of the flags that any of its messages has, in the order of ``FLAGS``."""
         found = {flag.name for flags in self.flags for flag in flags}

@@ -34,7 +34,7 @@ _FIELDS: Mapping[str, Callable[[Entry], Value]] = MappingProxyType(
         "env": lambda e: e.record.env_id,
         "split": lambda e: e.record.split,
         "task": lambda e: str((e.record.task or {}).get("id", "")) or None,
-        "seed": lambda e: float(e.record.task_seed),
+        "seed": lambda e: None if e.seeds is None else float(e.seeds[0]),
         "flag": lambda e: e.flag_names,
         "text": lambda e: "\n".join(m["content"] for m in e.record.messages),
     }

@@ -140,7 +140,7 @@ def _dialogue(entry: Entry, identities: dict[str, int]) -> dict[str, Any]:
         "split": record.split,
         **_task(entry),
         "persona": record.persona,
-        "seeds": [str(record.task_seed), str(record.reply_seed)],  # beyond what JavaScript's numbers hold
+        "seeds": [str(seed) for seed in entry.seeds or "--"],  # beyond what JavaScript's numbers hold
         "user": name_of(record.simulator),
         "agent": name_of(record.policy),
         "simulator": _identity(record.simulator, identities),

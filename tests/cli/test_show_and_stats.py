@@ -78,6 +78,16 @@ def test_a_half_written_line_is_named_and_the_rest_goes_on(
     assert "11 dialogues" in command("stats", cut).out
 
 
+def test_seeds_that_nobody_knows_are_a_dash(command: Callable[..., Any], tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.json"
+    row = {"user_queries": ["hi"], "ai_responses": ["hello"], "intent": "", "model": "m"}
+    theirs.write_text(json.dumps([row]))
+    assert "task seed -\n" in command("show", theirs).out
+    page = tmp_path / "page.html"
+    assert command("view", theirs, "--out", page).status == 0
+    assert '"seeds":["-","-"]' in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["show", "stats"])
 def test_files_without_a_dialogue(command: Callable[..., Any], tmp_path: Path, name: str) -> None:
     empty = tmp_path / "empty.jsonl"

@@ -54,6 +54,10 @@ def test_what_cannot_be(command: Callable[..., Any], logs: tuple[Path, Path], tm
     assert command("view", a, "--out", a).error == f"error: {a} is a log; --out FILE.html would be right"
     assert "did you mean 'flag'?" in command("view", a, "--filter", "flags=leak").error
     assert "no such file" in command("view", tmp_path / "none.jsonl").error
+    page = tmp_path / "page.html"
+    assert command("view", a, "--out", page).status == 0
+    for name in ("view", "show", "stats"):
+        assert f"{page}: is a page, to open in a browser; give a log" in command(name, page).error
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     assert command("view", a, empty).error == f"error: {empty}: no dialogue in it; it is empty"

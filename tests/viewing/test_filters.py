@@ -29,7 +29,7 @@ def log(make: Any, people: Any) -> Any:
                 task_seed=9,
                 simulator={"name": "prompted", "model": {"path": "m/n"}},
             ),
-            people("how do I add?", "count on"),
+            people("how do I add?", "count on", extra={"source": {"file": "here.json"}}),
         ]
     )
 
@@ -41,7 +41,8 @@ def log(make: Any, people: Any) -> Any:
         ("score!=1", [1]), ("end=user_stop", [1, 3]), ("end=none", [4]), ("end!=user_stop", [2]),
         ("simulator=people", [4]), ("simulator~m/N", [3]), ("simulator!=scripted", [3, 4]), ("turns>1", [3]),
         ("policy=unknown", [4]), ("split=", [4]), ("split=none", [4]), ("task=apples-1", [1, 2, 3]),
-        ("seed=9", [3]), ("flag=role break", [1]), ("flag=none", [2, 3, 4]), ("text~HOW", [3, 4]),
+        ("seed=9", [3]), ("seed=none", [4]), ("flag=role break", [1]), ("flag=none", [2, 3, 4]),
+        ("text~HOW", [3, 4]),
         ("persona.patience<5", [1]), ("persona.lowercase=true", [1]), ("persona.patience=none", [4]),
         ("metrics.accuracy=1", [1, 3]), ("env~math", [1, 2, 3, 4]), (" score < 0.5 ", [1]),
     ],
