@@ -179,14 +179,14 @@ class Evaluation:
         return sum(o.reward is None for o in self.outcomes) / len(self.outcomes)
 
     def table(self) -> str:
-        """A plain-text table for people."""
+        """A plain-text table for people; without the means where nothing was scored."""
         total = len(self.outcomes)
         unscored = sum(o.reward is None for o in self.outcomes)
         title = f"{self.env_id}, {self.split}: {total} dialogues, user {_name(self.simulator)}, "
         return "\n".join(
             [
                 title + f"agent {_name(self.policy)}",
-                *_rows(self.estimates),
+                *(_rows(self.estimates) if unscored < total else []),
                 f"unscored: {unscored} of {total} ({self.unscored_rate:.1%})",
                 "ended by: " + ", ".join(f"{k or 'nothing yet'} {v}" for k, v in self.end_reasons.items()),
             ]

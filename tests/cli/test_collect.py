@@ -103,6 +103,16 @@ def test_dialogues_that_an_error_ended_are_played_again(
     assert by_seeds(moody) == by_seeds(log)
 
 
+def test_where_all_failed_no_means_are_shown(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialogue_gym.rollout.rules.RulePolicy.act", lambda self, requests: 1 / 0)
+    done = command(*RULE, "--dialogues", 2, "--out", tmp_path / "failed.jsonl")
+    assert done.status == 1
+    assert "95 %" not in done.out
+    assert "2 of them failed (the first: ZeroDivisionError" in done.out
+
+
 def test_a_full_context_is_no_reason_to_play_again(command: Command, log: Path) -> None:
     records = list(read_log(log))
     records[0].end_reason, records[0].reward, records[0].metrics = "context_overflow", None, {}
