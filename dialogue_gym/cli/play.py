@@ -37,8 +37,10 @@ class PlaySettings(TalkSettings):
     only after a yes to that. One that is broken off (/leave, Ctrl-C) is kept too, as unfinished.
 
     Examples:
-      The user of a math problem, with the rules as the agent:
-        dialogue-gym play MathChat-v0 --policy rule --out runs/people.jsonl
+      The user of a math problem, with a model of your own as the agent:
+        dialogue-gym play MathChat-v0 --policy transformers:FOLDER --out runs/people.jsonl
+      The same with the rules, which understand the brief's own wording and no other:
+        dialogue-gym play MathChat-v0 --policy rule
       The agent of a scripted user who wants a notice:
         dialogue-gym play DocEditChat-v0 --as agent --out runs/people.jsonl
     """
@@ -54,6 +56,8 @@ def run(settings: PlaySettings) -> int:
     table = Table(settings)
     person = _AtTerminal(table.kind)
     sitting = table.seat(person)
+    if table.note:
+        print(table.note)
     log = _consented(settings.out)
     try:
         record = sitting.play()

@@ -21,8 +21,8 @@ class ServeSettings(TalkSettings):
     is kept as unfinished. The page loads nothing from elsewhere. Ctrl-C stops the server and loses nothing.
 
     Examples:
-      People who ask the rules:
-        dialogue-gym serve MathChat-v0 --policy rule --out runs/people.jsonl
+      People who ask a model of your own:
+        dialogue-gym serve MathChat-v0 --policy transformers:FOLDER --out runs/people.jsonl
       People who write notices for scripted users, on another port:
         dialogue-gym serve DocEditChat-v0 --as agent --port 8080 --out runs/people.jsonl
     """
@@ -64,14 +64,17 @@ def run(settings: ServeSettings) -> int:
 
     open_log(settings.out)
     with listen(settings.host, settings.port) as listener:
-        chats = Chats(Table(settings), settings.out, settings.idle_minutes * 60)
+        table = Table(settings)
+        chats = Chats(table, settings.out, settings.idle_minutes * 60)
         app = make_app(chats, _hosts(settings.host), lambda: server.should_exit)
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=3)
         )
         signal.signal(signal.SIGTERM, _interrupt)
         print(
-            f"The page is at {address(listener)}; dialogues go into {settings.out}. Ctrl-C stops.", flush=True
+            f"The page is at {address(listener)}; dialogues go into {settings.out}. Ctrl-C stops.",
+            table.note,
+            flush=True,
         )
         try:
             server.run(sockets=[listener])

@@ -33,6 +33,13 @@ AGENT_BRIEF: dict[Kind, str] = {
 }
 """What a person must know to be the agent."""
 
+_POLICY_NOTES = {
+    "rule": "The rules understand one wording, that of the brief: copy its lines. Own words need a language "
+    "model, such as --policy transformers:PATH or http://HOST:PORT/v1#MODEL.",
+    "tiny": "The tiny model is a toy: it knows short sentences like those of the brief, and errs. Own words "
+    "need a language model, such as --policy transformers:PATH or http://HOST:PORT/v1#MODEL.",
+}
+
 
 class Person(Protocol):
     """Somebody to talk with, wherever they sit; both methods wait, and raise ``PersonLeft``."""
@@ -132,9 +139,12 @@ class Table:
             self._simulator = env.simulator
         # once, not once for each person: files and data sets are read when a source is built
         self._keywords["tasks"] = task_sources[self.kind].build(self._keywords.get("tasks", "procedural"))
+        self.note = ""
+        """What whoever begins must know of the other side; "" where that is nothing."""
         if self.role == "user":
             options = json_object(settings.policy_options, "policy_options")
             self._policy = load_policy(settings.policy or "tiny", self.kind, **options)
+            self.note = _POLICY_NOTES.get(settings.policy or "tiny", "")
 
     def seat(self, person: Person, number: int = 0) -> "Sitting":
         """A dialogue for this person.
@@ -197,7 +207,7 @@ class Sitting:
 
 
 def open_log(log: Path) -> None:
-    """Make sure that dialogues can be kept in this log, before anybody has said anything.
+    """Make sure that dialogues can be kept in this log, before anybody has said anything; it makes no file.
 
     Raises:
         OSError: it cannot be written.
@@ -210,7 +220,10 @@ def open_log(log: Path) -> None:
                 pass
             if removed := mend_log(log):
                 print(f"{log}: its last line was half written, {removed} bytes removed", file=sys.stderr)
-        append(log, [])
+        if log.exists():
+            append(log, [])
+        else:  # the first dialogue makes it
+            tempfile.TemporaryFile(dir=log.parent).close()
     except OSError as error:
         raise OSError(f"{log} cannot be written: {error}") from None
 

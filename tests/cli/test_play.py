@@ -82,7 +82,13 @@ def test_without_consent_nothing_is_kept(play: Play, log: Path, answer: str) -> 
     done = play([answer, "hi", "/stop", ""], "--policy", "rule", "--out", log)
     assert done.status == 0
     assert "Nothing of this dialogue is kept." in done.out
-    assert log.read_bytes() == b""
+    assert not log.exists()
+
+
+def test_the_rules_say_that_they_understand_the_brief_s_wording_alone(play: Play) -> None:
+    done = play(["hi", "/stop", ""], "--policy", "rule")
+    assert done.out.startswith("The rules understand one wording, that of the brief")
+    assert "The rules understand" not in play(["hi"], "--as", "agent").out
 
 
 def test_consent_is_asked_for_before_the_brief(play: Play, log: Path) -> None:
@@ -123,7 +129,7 @@ def test_an_interrupt_while_the_agent_thinks_keeps_what_was_said(
 
 def test_who_says_nothing_leaves_nothing(play: Play, log: Path) -> None:
     assert "nothing is kept" in play(["y", "/leave"], "--policy", "rule", "--out", log).out
-    assert log.read_bytes() == b""
+    assert not log.exists()
 
 
 def test_a_slow_agent_is_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +249,8 @@ def test_a_log_that_breaks_meanwhile_loses_nothing(
     monkeypatch.setattr(RulePolicy, "act", spoil)
     done = play(["y", "hello", ""], "--policy", "rule", "--out", log)
     [spare] = tmp_path.glob("dialogue-*.jsonl")
-    assert done.error.endswith(f"the dialogue is in {spare} instead")
+    assert done.status == 2
+    assert done.err.endswith(f"the dialogue is in {spare} instead\n")  # after what the policy's failure logs
     assert only(spare).messages[0]["content"] == "hello"
 
 
