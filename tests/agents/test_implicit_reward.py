@@ -130,21 +130,25 @@ def test_settings_that_cannot_be(tmp_path: Path, changes: Any, message: str) -> 
         ImplicitRewardSettings(logs=tmp_path, **changes)
 
 
-def test_the_command(tmp_path: Path, policy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("learned", [True, False])
+def test_the_command(
+    tmp_path: Path,
+    policy_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    learned: bool,
+) -> None:
     records = [record(task, member) for task in range(4) for member in range(2)]
     settings = settings_of(tmp_path, policy_folder, records)
-    words = [
-        "--logs",
-        str(settings.logs),
-        "--out",
-        str(settings.out),
-        "--model",
-        settings.model,
-        "--epochs",
-        "1",
-    ]
+    after = 0.0 if learned else 9.0
+    monkeypatch.setattr("dialogue_agents.implicit_reward.fit._evaluate", lambda *_: after)
+    words = ["--logs", str(settings.logs), "--out", str(settings.out), "--model", settings.model]
+    words += ["--epochs", "1"]
     assert main(words) == 0
-    assert "held-out cross-entropy" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert f"held-out cross-entropy {after:.3f}" in captured.out
+    assert ("use it with --reward" in captured.out) is learned
+    assert ("warning: on held-out dialogues" in captured.err) is not learned
     manifest = json.loads((settings.out / "implicit_reward.json").read_text())
     assert manifest["reference"] == f"transformers:{policy_folder.resolve()}"
     assert main(words) == 2

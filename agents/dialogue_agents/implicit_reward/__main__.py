@@ -11,7 +11,7 @@ from dialogue_gym.cli.arguments import explain, parse_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fit, print the figures; bad settings end in one line and status 2."""
+    """Fit, print the figures and whether the model is of use; bad settings end in one line and status 2."""
     program = "python -m dialogue_agents.implicit_reward"
     try:
         settings = parse_settings(ImplicitRewardSettings, program, arguments)
@@ -26,7 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{found['updates']} updates\nheld-out cross-entropy {found['after']:.3f} nats a dialogue; "
         f"always saying the mean outcome: {found['base_rate']:.3f}"
     )
-    print(f'use it with --reward \'{{"name": "implicit", "path": "{settings.out}"}}\'')
+    if found["after"] < found["base_rate"]:
+        print(f'use it with --reward \'{{"name": "implicit", "path": "{settings.out}"}}\'')
+    else:
+        print(
+            "warning: on held-out dialogues it tells outcomes no better than their mean does, so that its "
+            "split of a score among turns is noise: do not train on it; more dialogues may help",
+            file=sys.stderr,
+        )
     return 0
 
 
