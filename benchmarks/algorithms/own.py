@@ -149,8 +149,12 @@ def _of_learner(lesson: Lesson) -> dict[str, Any]:
     }
 
 
+_GROWTH = 1.5
+"""A rollout may cost so many times the dearest before it: policies that learn to ask talk more."""
+
+
 class _Bounded(Rollout):
-    """A rollout after which training stops where the next one would pass a bound."""
+    """A rollout after which training stops where the next one could pass a bound."""
 
     lesson: Lesson
 
@@ -164,7 +168,7 @@ class _Bounded(Rollout):
         ):
             passes = self.settings.updates_per_rollout if name == "policy_tokens" else 1
             spent = [passes * entry[f"budget/{name}"] for entry in history if f"budget/{name}" in entry]
-            if sum(spent) + spent[-1] > most:
+            if sum(spent) + _GROWTH * max(spent) > most:
                 trainer.control.should_training_stop = True
         return columns
 

@@ -2,7 +2,9 @@
 
 import importlib.util
 import inspect
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -103,15 +105,39 @@ def algorithm_of_file(path: Path) -> Algorithm:
     if spec is None or spec.loader is None:
         raise ValueError(f"{path}: not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    try:
+    with faults_of(path):
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever their code raises
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"{path} cannot be run: {reason}") from error
     train = getattr(module, "train", None)
     if not callable(train) or not inspect.signature(train).parameters:
         raise ValueError(f"{path}: has no function train(lesson)")
     return Algorithm(train, getattr(module, "GROUP", OTHER), bool(getattr(module, "FROM_LOG", False)))
+
+
+@contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """Inside runs the code of a file: whatever is raised names the file and the line of it.
+
+    Raises:
+        ValueError: in place of any other error.
+    """
+    try:
+        yield
+    except Exception as error:  # whatever their code raises
+        line = _line_in(path, error)
+        place = str(path) if line is None else f"{path}:{line}"
+        what = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ValueError(f"{place}: {type(error).__name__}: {what}".splitlines()[0]) from error
+
+
+def _line_in(path: Path, error: Exception) -> int | None:
+    """The line of the file that an error comes from, the innermost one; None where it was not under way."""
+    file = path.resolve()
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == file:
+        return error.lineno
+    lines = [
+        f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == file
+    ]
+    return lines[-1] if lines else None
 
 
 def digest(path: Path) -> str:

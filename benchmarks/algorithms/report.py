@@ -128,6 +128,12 @@ def reward_plots(result: Result) -> list[Plot]:
 
 
 def _rewards(result: Result, env: str) -> Plot:
+    drawn = rewards_figure(result, env)
+    return plot(drawn, f"rewards in {env} by algorithm, interquartile means with intervals and runs")
+
+
+def rewards_figure(result: Result, env: str) -> Any:
+    """A row an algorithm, the first on top."""
     algorithms = result["algorithms"]
     drawn = figure(5.4, 0.8 + 0.28 * len(algorithms))
     axes = drawn.add_subplot()
@@ -140,11 +146,11 @@ def _rewards(result: Result, env: str) -> Plot:
     for group in dict.fromkeys(found["group"] for found in algorithms.values()):
         axes.plot([], [], "o-", color=COLOURS[group], label=group)
     axes.set_yticks(range(len(algorithms)), list(algorithms))
-    axes.invert_yaxis()
+    axes.set_ylim(len(algorithms) - 0.4, -0.6)  # room for whole markers, however few rows there are
     axes.set_xlabel(f"reward in {env}: interquartile mean, 95 %, runs")
     axes.grid(axis="x", color="0.9")
     axes.legend(frameon=False, fontsize=8)
-    return plot(drawn, f"rewards in {env} by algorithm, interquartile means with intervals and runs")
+    return drawn
 
 
 def better_plot(result: Result, group: str) -> Plot:

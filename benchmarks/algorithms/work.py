@@ -5,13 +5,13 @@ import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torc
 # isort: split
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.algorithms.lesson import Budget, Lesson
-from benchmarks.algorithms.registry import find
+from benchmarks.algorithms.registry import faults_of, find
 from benchmarks.sim_to_real.stages import LOG
 from benchmarks.sim_to_real.work import played
 from dialogue_gym.logs import append
@@ -58,14 +58,17 @@ def run_algorithm(folder: Path, settings: dict[str, Any], needs: Needs) -> dict[
         "spent", see ``Budget``; "wall_seconds" and "cpu_seconds" of training, in the process that ended it;
         "evaluation", an ``Evaluation.to_dict``.
     """
-    name = settings["algorithm"]
-    algorithm = find(name, {name: Path(settings["file"])} if "file" in settings else {})
+    name, file = settings["algorithm"], Path(settings["file"]) if "file" in settings else None
+    algorithm = find(name, {name: file} if file else {})
     lesson = _lesson(folder, settings, needs)
-    wall, cpu = time.monotonic(), time.process_time()
-    policy = algorithm(lesson, settings["options"])
-    seconds = {"wall_seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu}
     seed = NoiseKey(("study evaluation", settings["seed"])).seed()
-    found = played(folder, settings, {}, "test", seed, policy)
+    with faults_of(file) if file else nullcontext():
+        wall, cpu = time.monotonic(), time.process_time()
+        policy = algorithm(lesson, settings["options"])
+        if not callable(getattr(policy, "act", None)):
+            raise TypeError(f"train returned {policy!r:.80}, which is no policy: it has no act(requests)")
+        seconds = {"wall_seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu}
+        found = played(folder, settings, {}, "test", seed, policy)
     return {"spent": asdict(lesson.spent), **seconds, "evaluation": found.to_dict()}
 
 

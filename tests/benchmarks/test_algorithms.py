@@ -13,6 +13,7 @@ from benchmarks.algorithms.__main__ import main
 from benchmarks.algorithms.lesson import Budget, CountedUser, Lesson
 from benchmarks.algorithms.plan import stage, wanted
 from benchmarks.algorithms.registry import ALGORITHMS, algorithm_of_file, find
+from benchmarks.algorithms.report import rewards_figure
 from benchmarks.algorithms.settings import AlgorithmSettings
 from benchmarks.sim_to_real.stages import execute, in_order
 from dialogue_gym.rollout import load_policy, play
@@ -143,10 +144,9 @@ def test_a_file_is_an_algorithm(tmp_path: Path) -> None:
     [
         (None, "no algorithm file .*mine.py"),
         ("def learn(lesson): ...", "mine.py: has no function train"),
-        (
-            "import no_such_module",
-            "mine.py cannot be run: ModuleNotFoundError: No module named 'no_such_module'",
-        ),
+        ("\nimport no_such_module", "mine.py:2: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("import math\n\nmath.sqrt(-1)", "mine.py:3: ValueError: "),
+        ("import math\n\ndef train(lesson:", r"mine.py:3: SyntaxError: '\(' was never closed$"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, text: str | None, message: str) -> None:
@@ -155,6 +155,25 @@ def test_files_that_are_none(tmp_path: Path, text: str | None, message: str) -> 
         path.write_text(text)
     with pytest.raises(ValueError, match=message):
         algorithm_of_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\ndef train(lesson):\n    return {}['policy']\n", r"mine\.py:3: KeyError: 'policy'"),
+        ("def train(lesson):\n    lesson.make_env(2, sedd=1)\n", r"mine\.py:2: \w+: .*sedd"),
+        ("def train(lesson):\n    pass\n", r"mine\.py: TypeError: train returned None, which is no policy"),
+    ],
+)
+def test_what_a_file_raises_in_training_is_said_with_its_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    settings = small(tmp_path, algorithm_file=(path,))
+    settings.cache.mkdir(parents=True)
+    with pytest.raises(ValueError, match=message):
+        execute(stage(settings, "MathChat-v0", 0, "mine"), settings.cache, WORK)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +208,16 @@ def test_names_lead_to_algorithms() -> None:
     assert find("drift", {}).from_log
     with pytest.raises(ValueError, match="did you mean 'linucb'"):
         find("lin_ucb", {})
+
+
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_no_marker_is_cut_at_the_edge_of_a_plot(count: int) -> None:
+    runs = {"by_env": {"MathChat-v0": {"by_seed": [0.2, 1.0], "low": 0.1, "high": 1.0, "iqm": 0.5}}}
+    result = {"algorithms": {f"a{i}": {"group": "words", **runs} for i in range(count)}}
+    drawn = rewards_figure(result, "MathChat-v0")
+    drawn.canvas.draw()
+    [axes] = drawn.axes
+    radius = 5 * drawn.dpi / 72  # of a marker, in pixels
+    ends = [axes.transData.transform((0.5, row))[1] for row in (0, count - 1)]
+    assert axes.bbox.y0 + radius < min(ends)
+    assert ends[0] + radius < axes.bbox.y1
