@@ -218,7 +218,7 @@ def own_share(options: Mapping[str, Any], process: int, processes: int) -> dict[
         >>> own_share({"name": "http", "base_url": ["a", "b", "c", "d"]}, 1, 2)["base_url"]
         ['b', 'd']
         >>> own_share({"name": "http", "base_url": ["a", "b"]}, 3, 4)["base_url"]
-        ['b']
+        'b'
     """
     addresses = options.get("base_url")
     if isinstance(addresses, str):
