@@ -31,6 +31,8 @@ LINKING = [
     *sorted(ROOT.glob("agents/dialogue_agents/**/*.md")),
     *ROOT.glob("benchmarks/*/*.md"),
 ]
+FOLDERS = {".", "./agents", "./tests/example_user"}
+"""Of this repository, that pages install."""
 LANGUAGES = {"python", "sh", "console", "toml", "json", "text"}
 
 
@@ -168,7 +170,7 @@ def check_pip(words: list[str]) -> None:
         if match:
             assert set(match[1].split(",")) <= set(project["optional-dependencies"])
         else:
-            assert word in ("dialogue-gym", ".", "./agents") or re.fullmatch(r"[a-z-]+", word), word
+            assert word in FOLDERS or re.fullmatch(r"[a-z-]+", word), word
 
 
 def check_launched(words: list[str]) -> None:
