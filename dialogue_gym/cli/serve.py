@@ -73,7 +73,7 @@ def run(settings: ServeSettings) -> int:
         signal.signal(signal.SIGTERM, _interrupt)
         print(
             f"The page is at {address(listener)}; dialogues go into {settings.out}. Ctrl-C stops.",
-            table.note,
+            end=f" {table.note}\n" if table.note else "\n",
             flush=True,
         )
         try:

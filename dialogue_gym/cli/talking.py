@@ -33,11 +33,14 @@ AGENT_BRIEF: dict[Kind, str] = {
 }
 """What a person must know to be the agent."""
 
+_OWN_WORDS = (
+    "Own words need a language model, such as --policy transformers:PATH or http://HOST:PORT/v1#MODEL."
+)
 _POLICY_NOTES = {
-    "rule": "The rules understand one wording, that of the brief: copy its lines. Own words need a language "
-    "model, such as --policy transformers:PATH or http://HOST:PORT/v1#MODEL.",
-    "tiny": "The tiny model is a toy: it knows short sentences like those of the brief, and errs. Own words "
-    "need a language model, such as --policy transformers:PATH or http://HOST:PORT/v1#MODEL.",
+    "rule": "The rules understand one wording, that of the brief: copy its lines into the first message. "
+    + _OWN_WORDS,
+    "tiny": "The tiny model is a toy: it knows short sentences like those of the brief, and errs. "
+    + _OWN_WORDS,
 }
 
 
