@@ -46,13 +46,20 @@ class Engine:
         time.sleep(max(r.key.child("latency").uniform() for r in requests) * self.slowest_s)
         self.running.update(r.dialogue_id for r in requests)
         self.at_once = max(self.at_once, len(self.running))
-        return [self._reply(request) for request in requests]
+        faults = [self._fault(request) for request in requests]
+        if "broken" in faults:  # before any context moves on, since all are asked again alone
+            raise RuntimeError("broken")
+        return [
+            PolicyReply("", error=fault, overflow=True) if fault else self._reply(request)
+            for fault, request in zip(faults, requests, strict=True)
+        ]
+
+    def _fault(self, request: PolicyRequest) -> str:
+        if self.fail and request.key.child("fail").uniform() < 0.1:
+            return "full" if request.key.child("how").uniform() < 0.5 else "broken"
+        return ""
 
     def _reply(self, request: PolicyRequest) -> PolicyReply:
-        if self.fail and request.key.child("fail").uniform() < 0.1:
-            if request.key.child("how").uniform() < 0.5:
-                return PolicyReply("", error="full", overflow=True)
-            raise RuntimeError("broken")
         heard = len(request.conversation) - self.contexts.get(request.dialogue_id, 0)
         self.contexts[request.dialogue_id] = len(request.conversation)
         [spoken] = self.rules.act([request])
@@ -124,7 +131,8 @@ def test_dialogues_come_out_as_in_lockstep(
         assert not engine.running
         assert not engine.contexts
         assert not user.known
-        return played, sorted(groups, key=lambda group: played.index(group[0]))
+        place = {id(trajectory): i for i, trajectory in enumerate(played)}
+        return played, sorted(groups, key=lambda group: place[id(group[0])])
 
     assert run(concurrency, 0.004) == run(None, 0.0)
 
