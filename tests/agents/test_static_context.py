@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
+from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -276,7 +277,7 @@ def test_failed_continuations_count_in_no_mean(make_rollout: Any) -> None:
     lost = rollout.play(policy, prompts, 0)
     assert [t.reward for t in lost.trajectories] == [None] * 8
     with pytest.raises(NothingScored, match="because of its continuations: simulator_failure: x"):
-        check_scored(lost.trajectories, 0)
+        check_scored(lost.trajectories, 0, Accelerator(cpu=True))
     assert lost.metrics == {"dialogue/unscored": 1.0, "dialogue/answers": 1.0}
 
 

@@ -204,7 +204,7 @@ class Rollout(ABC):
             trajectory.record.extra["rollout"] = rollout
         if self.on_batch is not None:
             self.on_batch(played.trajectories)
-        check_scored(played.trajectories, rollout)
+        check_scored(played.trajectories, rollout, trainer.accelerator)
         self.metrics = played.metrics | self.sampler.metrics | cost(played, self.codec)
         if self.settings.shuffle_rewards:
             shuffle_rewards(played.trajectories, self.settings)

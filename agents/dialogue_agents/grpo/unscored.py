@@ -1,6 +1,9 @@
 """Dialogues without a reward: some cost their own part of an update, all of a rollout end the run."""
 
 from collections.abc import Sequence
+from typing import Any
+
+import torch
 
 from dialogue_gym.rollout import Trajectory
 
@@ -12,19 +15,22 @@ class NothingScored(ValueError):
     """No dialogue of a rollout has a reward, so that an update would learn nothing from it."""
 
 
-def check_scored(trajectories: Sequence[Trajectory], rollout: int) -> None:
-    """Look at the rewards of a rollout.
+def check_scored(trajectories: Sequence[Trajectory], rollout: int, accelerator: Any) -> None:
+    """Look at the rewards of a rollout, those of all processes.
 
     Args:
-        trajectories: all that this process has played for it.
+        trajectories: all that this process has played for it, at least one.
         rollout: its number, from 0.
+        accelerator: the trainer's; every process must call this.
 
     Raises:
         NothingScored: there is no reward, whoever failed; with the reason of the first dialogue.
     """
-    if trajectories and all(t.reward is None for t in trajectories):
+    mine = [sum(t.reward is not None for t in trajectories), len(trajectories)]
+    scored, played = accelerator.gather(torch.tensor([mine], device=accelerator.device)).sum(0).tolist()
+    if not scored:
         raise NothingScored(
-            f"none of the {len(trajectories)} dialogues of rollout {rollout} has a reward, the first because "
+            f"none of the {played} dialogues of rollout {rollout} has a reward, the first because "
             f"of {reason(trajectories[0])}"
         )
 
