@@ -10,7 +10,18 @@ from benchmarks.throughput.measuring import Findings, Series, spread
 from dialogue_gym.reports import figure, lines
 
 # told apart by the colour-blind too (Okabe & Ito 2008)
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#e69f00", "#56b4e9", "#555555", "#000000")
+_COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#aa4499",
+    "#e69f00",
+    "#56b4e9",
+    "#555555",
+    "#000000",
+    "#882255",
+    "#999933",
+)
 _SHOWN = 6  # columns of a table; the others are in the JSON file
 
 
@@ -73,7 +84,7 @@ def _lines(axis: Any, group: Sequence[Series]) -> None:
         axis.set_xscale("log", base=2)
     axis.set_xlabel(group[0].x)
     axis.set_ylabel(group[0].unit)
-    axis.legend(fontsize=6)
+    axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
 
 
 def _bars(axis: Any, group: Sequence[Series]) -> None:
