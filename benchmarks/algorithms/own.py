@@ -82,14 +82,9 @@ def _imitate(lesson: Lesson, kind: Any, run: Any, options: dict[str, Any]) -> Po
     assert lesson.log is not None
     lesson.spend(user_calls=calls_of(lesson))
     shared = {k: v for k, v in _of_learner(lesson).items() if k in IMITATION_SHARES}
-    settings = kind(**{**shared, "logs": lesson.log, **options})
-    result = run(settings)
-    if (spent := result["budget"]["policy_tokens"]) > lesson.bound.policy_tokens:
-        raise ValueError(
-            f"{settings.epochs} epochs train {spent} policy tokens, more than the bound of "
-            f"{lesson.bound.policy_tokens}; take fewer epochs"
-        )
-    lesson.spend(policy_tokens=spent)
+    bound = {"logs": lesson.log, "policy_tokens": lesson.bound.policy_tokens}
+    settings = kind(**{**shared, **bound, **options})
+    lesson.spend(policy_tokens=run(settings)["budget"]["policy_tokens"])
     return lesson.language_model(settings.out / "policy")
 
 

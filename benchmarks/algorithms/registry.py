@@ -61,7 +61,10 @@ class Algorithm:
                 raise ValueError(f"algorithm {name!r} has no setting {option!r}: {nearest(option, known)}")
 
 
-_OURS = ("env", "policy", "out", "seed", "resume", "logs", "eval_dialogues", "simulator", "language_model")
+_OURS = (
+    "env", "policy", "out", "seed", "resume", "logs", "policy_tokens", "eval_dialogues", "simulator",
+    "language_model",
+)  # fmt: skip
 """Settings that are for the benchmark to say."""
 
 

@@ -70,6 +70,16 @@ def test_it_learns_and_calls_no_user(make_drift: Any, monkeypatch: pytest.Monkey
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
 
 
+def test_a_bound_on_tokens_takes_away_whole_passes(make_drift: Any) -> None:
+    once = run(make_drift("once", eval_dialogues=0))["budget"]["policy_tokens"]
+    bounded = make_drift("bounded", eval_dialogues=0, epochs=5, policy_tokens=2 * once + 1)
+    assert run(bounded)["budget"]["policy_tokens"] == 2 * once
+    too_few = make_drift("few", eval_dialogues=0, policy_tokens=once - 1)
+    with pytest.raises(ValueError, match=f"learns from {once} tokens, more than policy_tokens = {once - 1}"):
+        run(too_few)
+    assert not too_few.out.exists()
+
+
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     make_drift: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

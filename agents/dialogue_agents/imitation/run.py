@@ -4,6 +4,7 @@ import dialogue_gym.language_models.quiet  # noqa: F401  before transformers is 
 
 # isort: split
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from dialogue_agents.folder import prepare_folder
 from dialogue_agents.grpo.run import Run, load_policy, lora_config
 from dialogue_agents.imitation.logged import Weighted
 from dialogue_agents.imitation.settings import ImitationSettings
-from dialogue_agents.imitation.trainer import make_trainer, training_rows
+from dialogue_agents.imitation.trainer import learned_tokens, make_trainer, training_rows
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.transformers_engine import TransformersModel
@@ -35,7 +36,8 @@ def imitate(settings: ImitationSettings, dialogues: Sequence[Weighted], title: s
         FileExistsError: ``out`` holds a run and ``resume`` is off.
         FileNotFoundError: no such policy, or nothing to resume.
         NotFinite: the loss is not a number; what it was computed from is in ``out/bad-batch.pt``.
-        ValueError: no dialogue fits into the policy, or the run in ``out`` has other settings.
+        ValueError: no dialogue fits into the policy, one pass takes more tokens than there may be, or the run
+            in ``out`` has other settings.
     """
     with quiet():
         torch.set_num_threads(1)
@@ -43,6 +45,7 @@ def imitate(settings: ImitationSettings, dialogues: Sequence[Weighted], title: s
         codec = ChatCodec(tokenizer)
         length = TransformersModel(model, codec).max_context
         rows = training_rows(codec, dialogues, settings.replies, length)
+        settings = _affordable(settings, rows)
         trainer = make_trainer(_adapted(settings, model), rows, settings, codec, title)
         if trainer.is_world_process_zero():
             prepare_folder(settings, ("steps",))
@@ -53,6 +56,19 @@ def imitate(settings: ImitationSettings, dialogues: Sequence[Weighted], title: s
 def held_out_split(settings: ImitationSettings) -> str | None:
     """The split that evaluation uses, if there is one."""
     return settings.eval_split if settings.eval_dialogues else None
+
+
+def _affordable(settings: ImitationSettings, rows: list[dict[str, Any]]) -> ImitationSettings:
+    """With as many passes as ``policy_tokens`` allows."""
+    cost, bound = learned_tokens(rows), settings.policy_tokens
+    if not bound:
+        return settings
+    if cost > bound:
+        raise ValueError(
+            f"one pass over {settings.logs} learns from {cost} tokens, more than policy_tokens = {bound}; "
+            "a shorter log would be right"
+        )
+    return replace(settings, epochs=min(settings.epochs, bound // cost))
 
 
 def _adapted(settings: ImitationSettings, model: Any) -> Any:
@@ -78,7 +94,7 @@ class _ImitationRun(Run):
         rows: list[dict[str, Any]],
     ) -> None:
         super().__init__(settings, trainer, codec)
-        self.epochs, self.dialogues, self.rows = settings.epochs, dialogues, rows
+        self.dialogues, self.rows = dialogues, rows
 
     def figures(self) -> dict[str, Any]:
         """Losses, and what was spent."""
@@ -88,7 +104,7 @@ class _ImitationRun(Run):
             "dialogues": {"logged": len(self.dialogues), "trained": len(self.rows)},
             "budget": {
                 "updates": int(self.trainer.state.global_step),
-                "policy_tokens": self.epochs * sum(label >= 0 for r in self.rows for label in r["labels"]),
+                "policy_tokens": self.settings.epochs * learned_tokens(self.rows),
                 "user_calls": 0,
                 "user_tokens": 0,
                 "look_ahead_tokens": 0,

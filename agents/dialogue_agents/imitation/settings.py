@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dialogue_agents.grpo.settings import RunSettings
 
-_AT_LEAST = {"epochs": 1, "batch_size": 1, "micro_batch": 0}
+_AT_LEAST = {"epochs": 1, "policy_tokens": 0, "batch_size": 1, "micro_batch": 0}
 
 
 @dataclass(kw_only=True)
@@ -22,6 +22,9 @@ class ImitationSettings(RunSettings):
     """AdamW, constant, no weight decay."""
     epochs: int = 1
     """Passes over the log."""
+    policy_tokens: int = 0
+    """Tokens that may be learned from, each counted at every pass: there are fewer passes where as many as
+    epochs says would take more; 0 sets no bound."""
     batch_size: int = 32
     """Dialogues an update (per process)."""
     micro_batch: int = 0

@@ -74,6 +74,11 @@ def training_rows(
     return rows
 
 
+def learned_tokens(rows: Sequence[dict[str, Any]]) -> int:
+    """How many tokens a pass over the rows learns from."""
+    return sum(label >= 0 for row in rows for label in row["labels"])
+
+
 def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """The mean over rows of the weighted sum of the cross-entropies of a row's learned tokens.
 
