@@ -202,8 +202,13 @@ class SeedOfStudy:
             checkpoint: which policy that it trained; 0 is the base policy.
         """
         arm = user if checkpoint else "base"
-        needs = {**self.user(user).needs, "log": self.judging(arm, checkpoint, REFERENCE)}
-        settings = {"reference": self.reference.settings, "dialogues": self.settings.user_dialogues}
+        compared = self.user(user)
+        needs = {**compared.needs, "log": self.judging(arm, checkpoint, REFERENCE)}
+        settings = {
+            **compared.settings,
+            "reference": self.reference.settings,
+            "dialogues": self.settings.user_dialogues,
+        }
         where = f"policy {checkpoint}" if checkpoint else "base policy"
         return Stage(self._title(f"{user}: divergence with {where}"), "divergence", settings, needs)
 

@@ -120,6 +120,18 @@ def test_seeds_share_nothing_and_arms_what_they_can() -> None:
     assert counted == expected
 
 
+def test_a_prompted_naive_user_is_measured_against_the_population(tmp_path: Path) -> None:
+    settings = StudySettings(
+        naive="prompted", arms=("base", "naive"), eval_dialogues=2, user_dialogues=2, out=tmp_path
+    )
+    stage = SeedOfStudy(settings, 0).divergence("naive", 0)
+    for needed in in_order([stage]):
+        execute(needed, settings.cache)
+    found = stage.result(settings.cache)
+    assert found["turns"][0]["n"] == 2
+    assert np.isfinite(found["per_turn"])
+
+
 def test_no_arm_but_the_oracle_needs_the_reference_in_training() -> None:
     seed, _ = studies()
     population = seed.reference.settings["population"]
