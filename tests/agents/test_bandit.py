@@ -229,3 +229,11 @@ def test_bad_command_lines_end_in_one_line(
     assert captured.err.count("\n") == 1
     assert message in captured.err
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_run_says_at_its_end(capsys: Any, tmp_path: Path) -> None:
+    words = ["--dialogues", "16", "--batch-size", "8", "--eval-dialogues", "0"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr().out
+    assert f"policy: {tmp_path / 'run' / 'bandit.json'}" in printed
+    assert "training dialogues by arm: " in printed

@@ -5,28 +5,27 @@ import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torc
 # isort: split
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from dialogue_agents.bandit.settings import BanditSettings
-from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_agents.command import command, show_run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print the figures; bad settings end in one line and status 2."""
-    try:
-        settings = parse_settings(BanditSettings, "python -m dialogue_agents.bandit", arguments)
-        from dialogue_agents.bandit.run import run
+    return command(BanditSettings, "python -m dialogue_agents.bandit", _run, arguments, show=_show)
 
-        result = run(settings)
-    except (ValueError, OSError, ImportError) as error:
-        print(explain(error, "agents"), file=sys.stderr)
-        return 2
-    from dialogue_agents.grpo.progress import report
 
-    print(report(result))
+def _run(settings: BanditSettings) -> dict[str, Any]:
+    from dialogue_agents.bandit.run import run
+
+    return run(settings)
+
+
+def _show(settings: BanditSettings, result: dict[str, Any]) -> None:
+    show_run(settings, result, "bandit.json")
     led = ", ".join(f"{name} {count}" for name, count in result["arms"].items())
     print(f"training dialogues by arm: {led}")
-    print(f"learned: {settings.out / 'bandit.json'}  figures: {settings.out / 'result.json'}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -5,22 +5,25 @@ import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torc
 # isort: split
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from dialogue_agents.command import command
 from dialogue_agents.implicit_reward.settings import ImplicitRewardSettings
-from dialogue_gym.cli.arguments import explain, parse_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fit, print the figures and whether the model is of use; bad settings end in one line and status 2."""
     program = "python -m dialogue_agents.implicit_reward"
-    try:
-        settings = parse_settings(ImplicitRewardSettings, program, arguments)
-        from dialogue_agents.implicit_reward.fit import fit
+    return command(ImplicitRewardSettings, program, _run, arguments, show=_show)
 
-        found = fit(settings)
-    except (ValueError, OSError, ImportError) as error:
-        print(explain(error, "agents"), file=sys.stderr)
-        return 2
+
+def _run(settings: ImplicitRewardSettings) -> dict[str, Any]:
+    from dialogue_agents.implicit_reward.fit import fit
+
+    return fit(settings)
+
+
+def _show(settings: ImplicitRewardSettings, found: dict[str, Any]) -> None:
     print(
         f"{found['dialogues']['trained']} dialogues learned from, {found['dialogues']['held_out']} held out, "
         f"{found['updates']} updates\nheld-out cross-entropy {found['after']:.3f} nats a dialogue; "
@@ -34,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "split of a score among turns is noise: do not train on it; more dialogues may help",
             file=sys.stderr,
         )
-    return 0
 
 
 if __name__ == "__main__":
