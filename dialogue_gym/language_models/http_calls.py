@@ -130,6 +130,7 @@ class Connection:
         return await asyncio.shield(task)
 
     async def _attempt(self, question: Question[T], endpoint: Endpoint, deadline: float) -> T | Failure:
+        import httpx2
         import openai
 
         from dialogue_gym.language_models.http_client import send
@@ -149,7 +150,7 @@ class Connection:
             return Failure(late, "a longer timeout_s may help")
         except openai.APIConnectionError as error:
             cause = one_line(str(error.__cause__)) or type(error.__cause__).__name__
-            closed = type(error.__cause__).__name__ == "ConnectError"
+            closed = isinstance(error.__cause__, httpx2.ConnectError)
             return Failure(f"the connection failed: {cause}", "is a server running there?", closed=closed)
         except UnusableAnswerError as error:
             advice = "is base_url an OpenAI-style API?"

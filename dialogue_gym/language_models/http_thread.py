@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_Started = Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
+
 
 class LoopThread:
     """A running event loop; coroutines are handed in from any thread.
@@ -15,15 +17,18 @@ class LoopThread:
     Args:
         name: of the thread.
         at_end: awaited in the loop when it closes, after whatever still ran there was cancelled.
+
+    Raises:
+        OSError: the system has nothing left for another loop (too many open files).
     """
 
     def __init__(self, name: str, at_end: Callable[[], Awaitable[object]]) -> None:
         self._at_end = at_end
-        self._ready = threading.Event()
+        started: _Started = Future()
         # a daemon, so that a program ends also where nobody closes the loop
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(started,), name=name, daemon=True)
         self._thread.start()
-        self._ready.wait()
+        self._loop, self._stop = started.result()
 
     @property
     def alive(self) -> bool:
@@ -41,10 +46,19 @@ class LoopThread:
             if threading.current_thread() is not self._thread:  # garbage is collected in any thread
                 self._thread.join()
 
-    async def _main(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.set()
-        await self._stop.wait()
+    def _work(self, started: _Started) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._main(started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)  # for whoever waits
+
+    async def _main(self, started: _Started) -> None:
+        stop = asyncio.Event()
+        started.set_result((asyncio.get_running_loop(), stop))
+        await stop.wait()
         running = asyncio.all_tasks() - {asyncio.current_task()}
         for task in running:
             task.cancel()
