@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from benchmarks.algorithms.collect import collect
@@ -19,6 +18,7 @@ from benchmarks.sim_to_real.command import run_command, to_json
 from benchmarks.sim_to_real.display import Display
 from benchmarks.sim_to_real.stages import run_stages
 from dialogue_gym.cli.arguments import parse_settings
+from dialogue_gym.files import write_whole
 
 RESULT, REPORT = "result.json", "report.html"
 WORK = "benchmarks.algorithms.work"
@@ -40,8 +40,8 @@ def run(settings: AlgorithmSettings, command: str = "") -> dict[str, Any]:
         "minutes of this run": round((time.monotonic() - began) / 60, 1),
     }
     result = {"settings": _described(settings), "run": about, **collect(settings)}
-    _save(settings.out / RESULT, to_json(result))
-    _save(settings.out / REPORT, to_html(result))
+    write_whole(settings.out / RESULT, to_json(result))
+    write_whole(settings.out / REPORT, to_html(result))
     return result
 
 
@@ -54,13 +54,6 @@ def _described(settings: AlgorithmSettings) -> dict[str, Any]:
         "learner": settings.shared,
         "options": {name: options for name in settings.names if (options := settings.options_of(name))},
     }
-
-
-def _save(path: Path, text: str) -> None:
-    """All or nothing."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

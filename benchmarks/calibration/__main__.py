@@ -22,6 +22,7 @@ import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torc
 from benchmarks.calibration.world import COOPERATIVE, OTHER, REFERENCE, HeldOut, dialogues, shuffled
 from dialogue_gym.calibration.fit import FitSettings, fit
 from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.files import write_whole
 from dialogue_gym.rollout.evaluation import estimate
 from dialogue_gym.simulators import CalibratedUser, PromptedUser, ScoringUserSimulator
 from dialogue_gym.simulators.user_side import Condition
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(explain(error, "calibration"), file=sys.stderr)
         return 2
-    (settings.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(settings.out / "result.json", json.dumps(result, indent=1) + "\n")
     print(report(result))
     return 0
 

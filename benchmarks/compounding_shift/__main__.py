@@ -19,6 +19,7 @@ from benchmarks.compounding_shift.exact import random_ensemble, saturating, solv
 from benchmarks.compounding_shift.report import table, to_html
 from benchmarks.machine import machine
 from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.files import write_whole
 
 
 @dataclass
@@ -94,8 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = parse_settings(Settings, "python -m benchmarks.compounding_shift", arguments)
         settings.out.mkdir(parents=True, exist_ok=True)
         result = run(settings)
-        (settings.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-        (settings.out / "report.html").write_text(to_html(result))
+        write_whole(settings.out / "result.json", json.dumps(result, indent=1) + "\n")
+        write_whole(settings.out / "report.html", to_html(result))
     except (ValueError, OSError, ImportError) as error:
         print(explain(error, "realism"), file=sys.stderr)
         return 2

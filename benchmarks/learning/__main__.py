@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from dialogue_agents.folder import EVALUATION_SEED
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.envs import DialogueVectorEnv
+from dialogue_gym.files import write_whole
 from dialogue_gym.rollout import RulePolicy, evaluate
 from dialogue_gym.rollout.evaluation import estimate
 from dialogue_gym.tasks import Kind
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             job.result()
     results = {name: json.loads((out / "result.json").read_text()) for name, out in runs.items()}
     report = summary(options.env, results)
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_whole(folder / "report.json", json.dumps(report, indent=1) + "\n")
     print(table(report))
     draw(results, folder / "curves.png", options.env)
     print(f"curves: {folder / 'curves.png'}  figures: {folder / 'report.json'}")

@@ -28,6 +28,7 @@ from dialogue_gym.calibration.realism.outcome import matched
 from dialogue_gym.calibration.realism.resampling import Floats, Plan, make_plan
 from dialogue_gym.calibration.realism.speech import Speaker, two_speakers
 from dialogue_gym.calibration.realism.validity import KEPT
+from dialogue_gym.files import write_whole
 from dialogue_gym.logs import DialogueRecord
 from dialogue_gym.rollout import load_policy, make_vector_env, play
 from dialogue_gym.simulators import ScriptedUser, UserSimulator
@@ -235,9 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for i, (name, divergence) in enumerate(zip(measured.names, measured.divergence, strict=True))
         ],
     }
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{settings.env}-{settings.seed}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    write_whole(path, json.dumps(report, indent=1) + "\n")
     print(f"{path}  ({report['cpu_seconds']} CPU seconds)")
     return 0
 

@@ -13,6 +13,7 @@ from benchmarks.people.dialogues import Dialogue, read_dialogues
 from benchmarks.people.report import markdown, summarise
 from benchmarks.people.study import PeopleSettings, read_scores, run_folds, write_json
 from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.files import write_whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     versions = ", ".join(
         f"{name} {version(name)}" for name in ("dialogue-gym", "torch", "transformers", "trl")
     )
-    (out / "RESULTS.md").write_text(
+    write_whole(
+        out / "RESULTS.md",
         f"# People's turns, judged by users fitted to other people\n\n`{command}`\n\n"
         f"{versions}; Python {platform.python_version()}, {platform.machine()}. Means over dialogues with "
-        f"95 % bootstrap intervals.\n\n{text}\n"
+        f"95 % bootstrap intervals.\n\n{text}\n",
     )
     print(f"\n{text}\n\nwritten to {out / 'RESULTS.md'}")
     return 0

@@ -214,4 +214,4 @@ def _same_study(out: Path, settings: PeopleSettings, dialogues: Sequence[Dialogu
         raise ValueError(
             f"{out} holds a study with other settings or dialogues; another --out would be right"
         )
-    path.write_text(text)
+    write_whole(path, text)

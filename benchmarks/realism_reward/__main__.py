@@ -28,6 +28,7 @@ from dialogue_gym.calibration.realism.resampling import make_plan
 from dialogue_gym.calibration.realism_reward import RewardSettings, improve
 from dialogue_gym.calibration.words import ngrams, words
 from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.files import write_whole
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import CalibratedUser
 from dialogue_gym.simulators.calibrated_folder import MANIFEST, read_manifest
@@ -178,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(explain(error, "calibration"), file=sys.stderr)
         return 2
-    (settings.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(settings.out / "result.json", json.dumps(result, indent=1) + "\n")
     return 0
 
 

@@ -14,6 +14,7 @@ from benchmarks.throughput.measuring import Findings, as_json, from_json
 from benchmarks.throughput.report import plot, text
 from benchmarks.throughput.settings import SECTIONS, Section, Settings
 from dialogue_gym.cli.arguments import explain, parse_settings
+from dialogue_gym.files import write_whole
 
 _NOT_OF_A_RESULT = ("sections", "out", "again", "install")
 
@@ -42,9 +43,7 @@ def _section(section: Section, settings: Settings) -> Findings:
         return kept
     findings: Findings = import_module(f"benchmarks.throughput.{section}").measure(settings)
     data = {"settings": _described(settings), **machine(), **as_json(findings)}
-    partial = _path(section, settings).with_suffix(".partial")
-    partial.write_text(json.dumps(data, indent=1) + "\n")
-    partial.replace(_path(section, settings))
+    write_whole(_path(section, settings), json.dumps(data, indent=1) + "\n")
     return findings
 
 
