@@ -1,5 +1,6 @@
 """Spaces for chat: text of any Unicode, and conversations."""
 
+import copy
 import string
 from typing import Any
 
@@ -48,6 +49,15 @@ class Text(spaces.Text):
             longest = max(self.min_length, min(self.max_length, _LONGEST_SAMPLE))
             mask = (int(self.np_random.integers(self.min_length, longest + 1)), None)
         return super().sample(mask=mask, probability=probability)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Text":
+        """A space with a generator of its own; the table of characters never changes and is shared.
+
+        Gymnasium copies the spaces of a single environment for every row of a vector environment.
+        """
+        other = copy.copy(self)
+        other._np_random = copy.deepcopy(self._np_random, memo)
+        return other
 
     def __repr__(self) -> str:
         return f"Text({self.min_length}, {self.max_length})"

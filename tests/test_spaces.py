@@ -79,3 +79,13 @@ def test_batches_are_tuples_of_rows():
     assert create_empty_array(Text(), 2) == ("", "")
     sample = batch_space(conversation_space(), 2).sample()
     assert all(row in conversation_space() for row in sample)
+
+
+def test_a_copy_goes_on_by_itself():
+    space = Text(seed=1)
+    other = copy.deepcopy(space)
+    drawn = [space.sample() for _ in range(3)]
+    assert [other.sample() for _ in range(3)] == drawn
+    assert copy.deepcopy(space) == space
+    other.seed(2)
+    assert other.sample() != space.sample()
