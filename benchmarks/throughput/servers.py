@@ -2,16 +2,16 @@
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib import import_module
 from multiprocessing.connection import Connection
+from typing import Any
 
 from benchmarks.throughput.environment import FreeScorer, FreeUser
-from benchmarks.throughput.measuring import Findings, Target, by_series, paired, ratios
+from benchmarks.throughput.measuring import Findings, Series, Target, by_series, paired, ratios
 from benchmarks.throughput.settings import Settings
-from dialogue_gym.language_models import Sampling
-from dialogue_gym.language_models.http_model import HttpModel
+from dialogue_gym.language_models import Sampling, load_language_model, named_language_model
 from dialogue_gym.rollout import TextPolicy, Trajectory, make_vector_env, play
 
 TURNS = 4
@@ -20,21 +20,36 @@ DIALOGUES = 4
 
 
 def measure(settings: Settings) -> Findings:
-    """Wall time, since it is spent waiting; the server is a process of its own, and a fake."""
+    """Wall time, since it is spent waiting."""
+    return _faulty(settings) if settings.server is None else _real(settings, settings.server)
+
+
+def _real(settings: Settings, server: str) -> Findings:
+    """A server that somebody runs: many dialogues at once over one after the other."""
+    spec = {**named_language_model(server), "timeout_s": 600.0, "deadline_s": 600.0}
+    name = f"server of {spec['model']}"
+    runs = {(name, float(clients)): Run(clients, spec) for clients in settings.clients}
+    speed = paired({key: run.speed for key, run in runs.items()}, settings.rounds, f"servers, {name}")
+    lost = {key: run.lost[1:] for key, run in runs.items()}
+    least, most = (speed[name, float(f(settings.clients))] for f in (min, max))
+    title = f"speed at {max(settings.clients)} dialogues at once over {min(settings.clients)}, {name}"
+    targets = [Target(title, ratios(most, least), 10.0, "least"), _unexplained(name, list(runs.values()))]
+    return Findings(_series(speed, lost), targets)
+
+
+def _faulty(settings: Settings) -> Findings:
+    """A fake in a process of its own, of whose calls a share fails."""
     findings = Findings()
     speed: dict[tuple[str, float], list[float]] = {}
     lost: dict[tuple[str, float], list[float]] = {}
     for share in settings.faults:
         with _server(share, settings.latency) as address:
-            runs = {
-                (_name(share), float(clients)): Run(address, clients, settings.latency)
-                for clients in settings.clients
-            }
+            spec = _impatient(address, settings.latency)
+            runs = {(_name(share), float(clients)): Run(clients, spec) for clients in settings.clients}
             speed |= paired({k: r.speed for k, r in runs.items()}, settings.rounds, f"servers, {share:.0%}")
             lost |= {key: run.lost[1:] for key, run in runs.items()}
-            findings.targets.append(_unexplained(share, list(runs.values())))
-    findings.series = by_series("dialogues per wall s", "clients", speed)
-    findings.series += by_series("share of dialogues lost, with their reason", "clients", lost)
+            findings.targets.append(_unexplained(f"{share:.0%} faults", list(runs.values())))
+    findings.series = _series(speed, lost)
     if 0.0 in settings.faults:
         for share in (s for s in settings.faults if s):
             clients = float(max(settings.clients))
@@ -44,6 +59,26 @@ def measure(settings: Settings) -> Findings:
     return findings
 
 
+def _impatient(address: str, latency: float) -> dict[str, Any]:
+    """How to talk with a server that answers after so many seconds, or never."""
+    return {
+        "name": "http",
+        "base_url": address,
+        "model": "m",
+        "timeout_s": max(0.2, 4 * latency),
+        "backoff_s": max(0.01, latency / 4),
+        "max_retries": 8,
+    }
+
+
+def _series(
+    speed: dict[tuple[str, float], list[float]], lost: dict[tuple[str, float], list[float]]
+) -> list[Series]:
+    return by_series("dialogues per wall s", "clients", speed) + by_series(
+        "share of dialogues lost, with their reason", "clients", lost
+    )
+
+
 def _name(share: float) -> str:
     return f"{share:.0%} of calls fail"
 
@@ -51,22 +86,15 @@ def _name(share: float) -> str:
 class Run:
     """Some dialogues, so many at once, again and again; counts those that are lost."""
 
-    def __init__(self, address: str, clients: int, latency: float) -> None:
-        self.address, self.clients, self.latency = address, clients, latency
+    def __init__(self, clients: int, spec: Mapping[str, Any]) -> None:
+        self.clients, self.spec = clients, {**spec, "concurrency": clients}
         self.lost: list[float] = []
         self.unexplained: list[float] = []
 
     def speed(self) -> float:
         """Dialogues per second."""
         count = DIALOGUES * self.clients
-        model = HttpModel(
-            self.address,
-            "m",
-            concurrency=self.clients,
-            timeout_s=max(0.2, 4 * self.latency),
-            backoff_s=max(0.01, self.latency / 4),
-            max_retries=8,
-        )
+        model: Any = load_language_model(self.spec)
         env = make_vector_env("MathChat-v0", 1, simulator=FreeUser(), scorer=FreeScorer(), max_turns=TURNS)
         with closing(model), closing(env):
             policy = TextPolicy(model, Sampling(16))
@@ -82,10 +110,11 @@ class Run:
         self.unexplained.append(float(sum(not t.record.extra.get("failure") for t in lost)))
 
 
-def _unexplained(share: float, runs: list[Run]) -> Target:
+def _unexplained(name: str, runs: list[Run]) -> Target:
     rounds = zip(*(run.unexplained for run in runs), strict=True)
-    name = f"dialogues lost without a reason, {share:.0%} faults"
-    return Target(name, [float(sum(counts)) for counts in rounds], 0.0, "most")
+    return Target(
+        f"dialogues lost without a reason, {name}", [float(sum(counts)) for counts in rounds], 0.0, "most"
+    )
 
 
 @contextmanager

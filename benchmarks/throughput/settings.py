@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.throughput.measuring import Device
+from dialogue_gym.language_models import named_language_model
 
 Section = Literal["environment", "rollouts", "turns", "training", "servers"]
 SECTIONS: tuple[Section, ...] = ("environment", "rollouts", "turns", "training", "servers")
@@ -46,6 +47,9 @@ class Settings:
     """servers: shares of calls that fail."""
     latency: float = 0.1
     """servers: seconds before each answer of the fake server."""
+    server: str | None = None
+    """servers: a real one, such as "http://localhost:8000/v1#MODEL", in place of the fake one; that alone
+    has faults and a latency."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work.
@@ -66,6 +70,8 @@ class Settings:
             raise ValueError(f"faults must be shares from 0 to below 1, got {self.faults}")
         if not self.latency >= 0:
             raise ValueError(f"latency must be 0 or more seconds, got {self.latency}")
+        if self.server is not None and named_language_model(self.server)["name"] != "http":
+            raise ValueError(f"server must be like http://HOST:PORT/v1#MODEL, got {self.server!r}")
         if self.device == "cuda":
             _require_cuda()
 

@@ -21,6 +21,7 @@ from benchmarks.throughput.measuring import (
 )
 from benchmarks.throughput.report import plot, text
 from benchmarks.throughput.settings import Settings
+from tests.fake_server import FakeServer
 
 FINDINGS = Findings(
     [
@@ -81,6 +82,8 @@ def test_series_keep_the_order_of_places():
         (["--device", "cuda"], "torch finds no CUDA device"),
         (["--sections", "turning"], "turning"),
         (["--round", "3"], "--rounds"),
+        (["--server", "tiny"], "server must be like http://HOST:PORT/v1#MODEL, got 'tiny'"),
+        (["--server", "http://localhost:8000/v1"], "needs a model after '#'"),
     ],
 )
 def test_bad_flags_are_said_in_one_line(arguments, line, capsys, monkeypatch):
@@ -134,6 +137,19 @@ def test_servers_lose_nothing_without_a_reason():
     settings = Settings(rounds=1, clients=(2,), faults=(0.0, 0.2), latency=0.01)
     findings = measure(settings)
     assert [t.met for t in findings.targets if "without a reason" in t.name] == [True, True]
+
+
+def test_a_real_server_is_compared_with_itself():
+    from benchmarks.throughput.servers import measure
+
+    with FakeServer(answer=lambda body: "How many are there?", latency_s=0.05) as server:
+        findings = measure(Settings(rounds=1, clients=(1, 8), server=f"{server.base_url}#some"))
+        asked = {call.body["model"] for call in server.calls}
+    assert asked == {"some"}
+    assert findings.series[0].name == "server of some"
+    faster, lost = findings.targets
+    assert faster.samples[0] > 2
+    assert lost.met
 
 
 def test_turns_and_rollouts_are_measured_for_every_batch():
