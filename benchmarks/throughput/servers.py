@@ -92,22 +92,22 @@ class Run:
         self.unexplained: list[float] = []
 
     def speed(self) -> float:
-        """Dialogues per second."""
+        """Dialogues per second, those that are lost not counted."""
         count = DIALOGUES * self.clients
         model: Any = load_language_model(self.spec)
         env = make_vector_env("MathChat-v0", 1, simulator=FreeUser(), scorer=FreeScorer(), max_turns=TURNS)
         with closing(model), closing(env):
-            policy = TextPolicy(model, Sampling(16))
+            policy = TextPolicy(model, Sampling(32))
             begin = time.perf_counter()
             played = play(env, policy, range(count), range(count), concurrency=self.clients)
             seconds = time.perf_counter() - begin
-        self._count(played)
-        return count / seconds
+        return (count - self._count_lost(played)) / seconds
 
-    def _count(self, played: list[Trajectory]) -> None:
+    def _count_lost(self, played: list[Trajectory]) -> int:
         lost = [t for t in played if t.reward is None]
         self.lost.append(len(lost) / len(played))
         self.unexplained.append(float(sum(not t.record.extra.get("failure") for t in lost)))
+        return len(lost)
 
 
 def _unexplained(name: str, runs: list[Run]) -> Target:
