@@ -92,7 +92,11 @@ class Run:
         self.unexplained: list[float] = []
 
     def speed(self) -> float:
-        """Dialogues per second, those that are lost not counted."""
+        """Dialogues per second, those that are lost not counted.
+
+        Raises:
+            ValueError: all of them are lost; with the reason of the first.
+        """
         count = DIALOGUES * self.clients
         model: Any = load_language_model(self.spec)
         env = make_vector_env("MathChat-v0", 1, simulator=FreeUser(), scorer=FreeScorer(), max_turns=TURNS)
@@ -107,6 +111,9 @@ class Run:
         lost = [t for t in played if t.reward is None]
         self.lost.append(len(lost) / len(played))
         self.unexplained.append(float(sum(not t.record.extra.get("failure") for t in lost)))
+        if len(lost) == len(played):
+            reason = lost[0].record.extra["failure"]
+            raise ValueError(f"every dialogue is lost, the first because of {reason}")
         return len(lost)
 
 

@@ -143,13 +143,22 @@ def test_a_real_server_is_compared_with_itself():
     from benchmarks.throughput.servers import measure
 
     with FakeServer(answer=lambda body: "How many are there?", latency_s=0.05) as server:
-        findings = measure(Settings(rounds=1, clients=(1, 8), server=f"{server.base_url}#some"))
+        findings = measure(Settings(rounds=1, clients=(1, 8), server=f"{server.base_url}#m"))
         asked = {call.body["model"] for call in server.calls}
-    assert asked == {"some"}
-    assert findings.series[0].name == "server of some"
+    assert asked == {"m"}
+    assert findings.series[0].name == "server of m"
     faster, lost = findings.targets
     assert faster.samples[0] > 2
     assert lost.met
+
+
+def test_a_server_that_loses_every_dialogue_is_not_measured(tmp_path, capsys):
+    with FakeServer(answer=lambda body: "?") as server:
+        words = ["--sections", "servers", "--clients", "1", "--server", f"{server.base_url}#other"]
+        assert main([*words, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: every dialogue is lost, the first because of 'other' at")
+    assert "404" in error
 
 
 def test_turns_and_rollouts_are_measured_for_every_batch():
