@@ -15,10 +15,11 @@ from dialogue_agents.bandit.learners import LEARNERS, LinUCB, Thompson, make_lea
 from dialogue_agents.bandit.policy import BanditPolicy
 from dialogue_agents.bandit.run import Learned, learn_batch, load_policy, run
 from dialogue_agents.bandit.settings import BanditSettings
+from dialogue_agents.unscored import NothingScored
 from dialogue_gym.rollout import PolicyReply, PolicyRequest, make_vector_env
 from dialogue_gym.scoring import Score
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.simulators import Persona, UserReply
+from dialogue_gym.simulators import Persona, ScriptedUser, UserReply
 from dialogue_gym.wrappers import FeatureReader
 
 CONTEXTS = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.5]])
@@ -237,3 +238,46 @@ def test_what_a_run_says_at_its_end(capsys: Any, tmp_path: Path) -> None:
     printed = capsys.readouterr().out
     assert f"policy: {tmp_path / 'run' / 'bandit.json'}" in printed
     assert "training dialogues by arm: " in printed
+
+
+def test_a_server_that_is_not_there_ends_the_run(capsys: Any, tmp_path: Path) -> None:
+    pytest.importorskip("openai")
+    server = {"name": "http", "base_url": "http://127.0.0.1:9/v1", "model": "m", "max_retries": 0}
+    words = ["--policy", json.dumps(server), "--batch-size", "4", "--eval-dialogues", "0"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(
+        "error: none of the 4 dialogues of batch 0 has a reward, the first because of policy_failure: 'm' at "
+    )
+    assert "is a server running there?" in last
+    assert not (tmp_path / "run" / "bandit.json").exists()
+
+
+class Leaves(ScriptedUser):
+    """Answers in so many rounds, and never again."""
+
+    def __init__(self, rounds: int) -> None:
+        super().__init__()
+        self.rounds = rounds
+
+    def reply(self, requests: Any) -> list[UserReply]:
+        self.rounds -= 1
+        if self.rounds < 0:
+            return [UserReply("", error="gone home") for _ in requests]
+        return [UserReply("bye", stop=True) for _ in requests]
+
+
+def test_a_batch_without_a_score_ends_the_run_and_teaches_nothing() -> None:
+    env = make_vector_env("MathChat-v0", 4, simulator=Leaves(1), max_turns=2)
+    learner = make_learner("linucb", "ab", 2, 0.5)
+    policy = BanditPolicy({"a": Says("x"), "b": Says("y")}, learner, FeatureReader({"hurry": hurry}), 2)
+    so_far = Learned()
+    learn_batch(env, policy, 0, 4, so_far)
+    known = learner.state()
+    message = (
+        "^none of the 4 dialogues of batch 1 has a reward, the first because of simulator_failure: gone home$"
+    )
+    with pytest.raises(NothingScored, match=message):
+        learn_batch(env, policy, 0, 4, so_far)
+    assert learner.state() == known
+    assert so_far.dialogues == sum(so_far.arms.values()) == 4

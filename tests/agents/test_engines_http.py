@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from dialogue_agents.grpo.__main__ import main
 from dialogue_agents.grpo.run import run
-from dialogue_agents.grpo.unscored import NothingScored
+from dialogue_agents.unscored import NothingScored
 from dialogue_gym.language_models import LanguageModelError
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.logs import read_log

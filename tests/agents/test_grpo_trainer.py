@@ -10,7 +10,7 @@ import trl
 from packaging.version import Version
 
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
-from dialogue_agents.grpo.unscored import NothingScored
+from dialogue_agents.unscored import NothingScored
 from dialogue_gym.dialogue import EndReason
 
 

@@ -13,6 +13,7 @@ from dialogue_agents.sb3 import SB3Settings, watch
 from dialogue_agents.sb3.__main__ import main
 from dialogue_agents.sb3.policy import load_policy
 from dialogue_agents.sb3.run import run
+from dialogue_agents.unscored import NothingScored
 from dialogue_gym.logs import read_log
 from dialogue_gym.rollout import evaluate, make_vector_env
 
@@ -174,3 +175,34 @@ def test_an_infinite_loss_ends_in_one_line(tmp_path: Path, capsys: pytest.Captur
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert "error: a2c: the loss is not finite at step" in line
     assert (tmp_path / "run" / "bad-batch.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "steps", "played"), [("a2c", 400, 64), ("dqn", 400, 64), ("a2c", 16, 16)]
+)
+def test_a_user_who_always_fails_ends_the_run(
+    algorithm: str, steps: int, played: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = '{"simulator": {"name": "moody", "fail": 1.0}}'
+    options = {"a2c": '{"n_steps": 2}', "dqn": "{}"}[algorithm]
+    words = ["--algorithm", algorithm, "--algorithm-kwargs", options, "--steps", str(steps)]
+    words += ["--env-kwargs", user, "--eval-dialogues", "6"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == (
+        f"error: none of the {played} dialogues of training has a reward, "
+        "the first because of simulator_failure: in a bad mood"
+    )
+    assert not (tmp_path / "run" / "policy.zip").exists()
+
+
+def test_one_score_is_enough_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moody = {"simulator": {"name": "moody", "fail": 0.9, "stop": 1.0}}
+    settings = settings_of(tmp_path / "run", steps=384, eval_dialogues=0, env_kwargs=json.dumps(moody))
+    result = run(settings)
+    monkeypatch.setattr(watch, "FIRST_DIALOGUES", 1000)
+    assert run(replace(settings, out=tmp_path / "unchecked"))["curve"] == result["curve"]
+    assert result["budget"]["steps"] == 384
+    monkeypatch.setattr(watch, "FIRST_DIALOGUES", 1)
+    with pytest.raises(NothingScored, match="none of the 4 dialogues of training has a reward"):
+        run(replace(settings, out=tmp_path / "strict"))

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialogue_agents.grpo.run import load_policy
-from dialogue_agents.grpo.unscored import NothingScored, check_scored
+from dialogue_agents.grpo.unscored import check_scored
 from dialogue_agents.static_context.contexts import Context, cut, read_contexts
 from dialogue_agents.static_context.rollouts import StaticContextRollout
 from dialogue_agents.static_context.settings import StaticContextSettings
+from dialogue_agents.unscored import NothingScored
 from dialogue_gym.dialogue import Message
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec

@@ -22,6 +22,7 @@ from dialogue_agents.folder import (
     write_figures,
 )
 from dialogue_agents.turn_rewards import reward_spec
+from dialogue_agents.unscored import nothing_scored, reason
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.logs import append
@@ -39,13 +40,13 @@ class Learned:
     Attributes:
         dialogues: played.
         user_calls: made for them.
-        curve: mean score of each batch; None where nothing was scored.
+        curve: mean score of each batch.
         arms: how many dialogues each arm has led, by name.
     """
 
     dialogues: int = 0
     user_calls: int = 0
-    curve: list[float | None] = field(default_factory=list)
+    curve: list[float] = field(default_factory=list)
     arms: dict[str, int] = field(default_factory=dict)
 
 
@@ -66,6 +67,9 @@ def learn_batch(
         count: of dialogues.
         so_far: what came before.
         reward: what is learned from; the score if None.
+
+    Raises:
+        NothingScored: no dialogue has a reward; nothing was learned then.
     """
     key = NoiseKey((seed, "bandit", so_far.dialogues))
     policy.key = key
@@ -78,6 +82,8 @@ def learn_batch(
     if isinstance(reward, LookAhead):
         so_far.user_calls += len(reward.take_spent().heard)
     learned = [(t.record, t.reward) for t in trajectories if t.reward is not None]
+    if not learned:
+        raise nothing_scored(f"{count} dialogues of batch {len(so_far.curve)}", reason(records[0]))
     taken = [policy.chosen(record.messages) for record, _ in learned]  # before anything is learned
     for (record, earned), arm in zip(learned, taken, strict=True):
         policy.learner.learn(policy.context(record.messages), arm, earned)
@@ -87,7 +93,7 @@ def learn_batch(
     so_far.dialogues += count
     so_far.user_calls += sum(m["role"] == "user" for record in records for m in record.messages)
     scores = [record.reward for record in records if record.reward is not None]
-    so_far.curve.append(sum(scores) / len(scores) if scores else None)
+    so_far.curve.append(sum(scores) / len(scores))
 
 
 def run(settings: BanditSettings) -> dict[str, Any]:
@@ -102,6 +108,7 @@ def run(settings: BanditSettings) -> dict[str, Any]:
     Raises:
         FileExistsError: ``out`` holds a run and ``resume`` is off.
         FileNotFoundError: nothing to resume, or no model to load.
+        NothingScored: a batch in which no dialogue has a reward; ``resume`` plays it again.
         ValueError: the run in ``out`` has other settings, or a name or keyword that there is not.
     """
     with closing(_make_env(settings, "train", settings.simulator)) as env:
@@ -202,8 +209,7 @@ class _Run:
                     self.state, {"learner": self.policy.learner.state(), "learned": asdict(learned)}
                 )
                 bar.update(count)
-                if (mean := learned.curve[-1]) is not None:
-                    bar.set_postfix({"reward": f"{mean:.2f}"}, refresh=False)
+                bar.set_postfix({"reward": f"{learned.curve[-1]:.2f}"}, refresh=False)
         return learned
 
     def _evaluate(self, what: str) -> Evaluation:

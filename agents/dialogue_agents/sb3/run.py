@@ -72,6 +72,7 @@ def run(settings: SB3Settings) -> dict[str, Any]:
         FileExistsError: ``out`` holds a run and ``resume`` is off.
         FileNotFoundError: nothing to resume.
         NotFinite: the loss is not a number; what it was computed from is in ``out/bad-batch.npz``.
+        NothingScored: none of the first dialogues has a score; see ``Watch``.
         ValueError: the run in ``out`` has other settings, or a name or keyword that there is not.
     """
     torch.set_num_threads(1)

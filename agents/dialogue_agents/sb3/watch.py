@@ -9,15 +9,20 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from dialogue_agents.unscored import nothing_scored, reason
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.rewards import LookAhead
 
 CURVE_STEPS = 500
 """Acts to a point of the curve."""
+FIRST_DIALOGUES = 64
+"""Training stops where none of so many has a score."""
 
 
 class Watch(BaseCallback):  # type: ignore[misc]
     """Counts what training costs and earns, and saves a checkpoint every so often.
+
+    It raises ``NothingScored`` once ``FIRST_DIALOGUES`` have ended, or training has, and none was scored.
 
     Args:
         folder: of the checkpoint.
@@ -40,6 +45,7 @@ class Watch(BaseCallback):  # type: ignore[misc]
         self.sums: list[list[float]] = [list(pair) for pair in (state or {}).get("sums", [])]
         self.user_calls: int = (state or {}).get("user_calls", 0)
         self.look_ahead = look_ahead
+        self.unscored, self.first = 0, ""  # how many ended without a score, and why the first did
         self.bar: Any = None
 
     @property
@@ -72,21 +78,37 @@ class Watch(BaseCallback):  # type: ignore[misc]
     def _on_step(self) -> bool:
         window = (self.num_timesteps - 1) // CURVE_STEPS
         self.sums += [[0.0, 0] for _ in range(window + 1 - len(self.sums))]
-        for reward, done, info in zip(
-            self.locals["rewards"], self.locals["dones"], self.locals["infos"], strict=True
-        ):
+        steps = zip(self.locals["rewards"], self.locals["dones"], self.locals["infos"], strict=True)
+        for row, (reward, done, info) in enumerate(steps):
             # nobody replies to the last message that the turn limit allows; after an end comes an opening
             self.user_calls += info["end_reason"] != EndReason.TURN_LIMIT
             self.user_calls += int(done)
             if info["scored"]:
                 self.sums[window][0] += float(info.get("score", reward))
                 self.sums[window][1] += 1
+            elif done:
+                self._note_unscored(row)
+        if self.unscored >= FIRST_DIALOGUES:
+            self._check_scored()
         if self.look_ahead is not None:
             self.user_calls += len(self.look_ahead.take_spent().heard)
         self.bar.update(self.num_timesteps - self.bar.n)
         if (mean := self.curve[-1]) is not None:
             self.bar.set_postfix({"reward": f"{mean:.2f}"}, refresh=False)
         return True
+
+    def _on_training_end(self) -> None:
+        self._check_scored()
+
+    def _note_unscored(self, row: int) -> None:
+        if not self.unscored:
+            env = self.training_env.get_attr("unwrapped", row)[0]
+            self.first = reason(env.record(row, finished=True))
+        self.unscored += 1
+
+    def _check_scored(self) -> None:
+        if self.unscored and not any(count for _, count in self.sums):
+            raise nothing_scored(f"{self.unscored} dialogues of training", self.first)
 
     def close(self) -> None:
         """Close the bar, however training ended."""

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from dialogue_agents.grpo.rollouts import Played, Rollout, load_user, make_env, user_messages
-from dialogue_agents.grpo.unscored import LOOK_AHEAD_FAILURE, reason
 from dialogue_agents.static_context.contexts import Context
 from dialogue_agents.static_context.settings import StaticContextSettings
+from dialogue_agents.unscored import LOOK_AHEAD_FAILURE, reason
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.rewards import continuations, mean_score
 from dialogue_gym.rollout import Policy, Trajectory, play, suited_concurrency
@@ -124,7 +124,7 @@ def _pay(replies: Sequence[Trajectory], futures: dict[int, list[Trajectory]]) ->
         replies[i].reward = mean_score(continued)
         replies[i].rewards = [replies[i].reward or 0.0]
         if replies[i].reward is None:
-            replies[i].record.extra[LOOK_AHEAD_FAILURE] = reason(continued[0])
+            replies[i].record.extra[LOOK_AHEAD_FAILURE] = reason(continued[0].record)
 
 
 def _metrics(replies: Sequence[Trajectory]) -> dict[str, float]:
