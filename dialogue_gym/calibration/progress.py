@@ -21,7 +21,7 @@ def no_dataset_bars() -> Iterator[None]:
 
 def progress_bar() -> Any:
     """A callback that shows updates done and the last held-out loss on stderr, where that is a terminal."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
     from transformers import TrainerCallback
 
     class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers has no types here

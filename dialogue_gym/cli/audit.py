@@ -68,7 +68,7 @@ class AuditSettings:
 
 def run(settings: AuditSettings) -> int:
     """Audit, print the table, write the figures."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     with tqdm(
         total=settings.dialogues * (1 + 2 * len(AGENTS)),

@@ -234,7 +234,7 @@ def _play(
     missing: list[int],
 ) -> None:
     """Play the missing dialogues; each is in the log once it is over, or, in lockstep, its batch."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     common = {name: value for name, value in conditions.items() if name not in ("simulator", "policy")}
     with tqdm(

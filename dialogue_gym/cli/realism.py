@@ -130,7 +130,7 @@ def _measure(
     simulator: UserSimulator,
     free: Sequence[DialogueRecord],
 ) -> Realism:
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     with tqdm(desc="realism", bar_format="{desc}: {postfix} [{elapsed}]", disable=None) as bar:
         return measure_realism(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from dialogue_agents.unscored import nothing_scored, reason
 from dialogue_gym.dialogue import EndReason
