@@ -34,6 +34,8 @@ from dialogue_gym.cli.arguments import parse_settings
         ({"report_to": "paper"}, "report_to must be one of"),
         ({"env_kwargs": "[1]"}, "env_kwargs must be a JSON object"),
         ({"env_kwargs": "{"}, "env_kwargs must be a JSON object"),
+        ({"eval_split": "tset"}, "unknown split 'tset': did you mean 'test'"),
+        ({"eval_dialogues": -1}, "eval_dialogues must be at least 0, got -1"),
     ],
 )
 def test_values_that_cannot_be(changes: dict[str, Any], message: str) -> None:

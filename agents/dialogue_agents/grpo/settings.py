@@ -1,39 +1,28 @@
-"""Everything that can be set in a run: what all learners share, and what GRPO on whole dialogues adds."""
+"""Everything that can be set in a run: what all that train a language model share, and what GRPO adds."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from dialogue_agents.settings import CommonSettings, check_at_least
 from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.language_models import named_language_model
 
 _AT_LEAST = {
-    **dict.fromkeys(("steps", "groups", "max_turns", "max_tokens", "updates_per_rollout"), 1),
-    **dict.fromkeys(("save_steps", "policies", "importance_cap"), 1),
-    **dict.fromkeys(("seed", "micro_batch", "eval_dialogues", "lora_rank", "beta", "learning_rate"), 0),
+    **dict.fromkeys(("steps", "groups", "updates_per_rollout", "policies", "importance_cap"), 1),
+    **dict.fromkeys(("micro_batch", "beta"), 0),
 }
 
 
 @dataclass(kw_only=True)
-class RunSettings:
+class RunSettings(CommonSettings):
     """What every run that trains a language model can be told."""
 
-    env: str = "MathChat-v0"
-    """Environment id."""
-    simulator: str = "scripted"
-    """Who plays the user: a registered name."""
-    language_model: str | None = None
-    """Language model of the user ("tiny", "transformers:PATH"); None where the simulator needs none."""
-    env_kwargs: str = "{}"
-    """More keywords for the environment, as a JSON object."""
     policy: str = "tiny"
     """Where training starts: "tiny" or a folder or hub name that transformers can load."""
     out: Path
     """Folder for checkpoints, metrics, settings and the evaluation."""
-    seed: int = 0
-    """Seeds tasks, users, sampling and the trainer."""
     max_turns: int = 6
     """Turn limit while training (evaluation uses the same)."""
     max_tokens: int = 48
@@ -54,14 +43,6 @@ class RunSettings:
     """A checkpoint every so many rollouts; the last two are kept."""
     report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"
     """Where TRL sends its metrics: "tensorboard", "trackio", "wandb" or "none"."""
-    eval_dialogues: int = 300
-    """Dialogues before and after training, logged to ``before.jsonl`` and ``after.jsonl``; 0 for none."""
-    eval_simulator: str = "scripted"
-    """Who plays the user in them: the reference user, whoever the policy was trained with."""
-    eval_split: Literal["train", "validation", "test"] = "test"
-    """Split of these dialogues."""
-    resume: bool = False
-    """Go on from the last checkpoint in ``out``; the other settings must be those of that run."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, before anything is loaded.
@@ -69,22 +50,15 @@ class RunSettings:
         Raises:
             ValueError: names the setting, its value and what would be right.
         """
-        json_object(self.env_kwargs, "env_kwargs")
+        super().__post_init__()
         for name, hint in get_type_hints(type(self)).items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 valid = ", ".join(get_args(hint))
                 raise ValueError(f"{name} must be one of {valid}, got {getattr(self, name)!r}")
-        for name, least in _AT_LEAST.items():
-            if hasattr(self, name) and not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        check_at_least(self, {"max_tokens": 1, "save_steps": 1, "lora_rank": 0, "learning_rate": 0})
         for name in ("temperature", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-
-    def described(self) -> dict[str, Any]:
-        """What a run writes down of its settings, and what one that goes on must have in common with it."""
-        data: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return data
 
 
 @dataclass(kw_only=True)
@@ -149,6 +123,7 @@ class LearnerSettings(RunSettings):
             ValueError: names the setting, its value and what would be right.
         """
         super().__post_init__()
+        check_at_least(self, _AT_LEAST)
         if not self.epsilon > 0:
             raise ValueError(f"epsilon must be above 0, got {self.epsilon}")
         if self.group_size < 2:

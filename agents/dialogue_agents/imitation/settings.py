@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dialogue_agents.grpo.settings import RunSettings
-
-_AT_LEAST = {"epochs": 1, "policy_tokens": 0, "batch_size": 1, "micro_batch": 0}
+from dialogue_agents.settings import check_at_least
 
 
 @dataclass(kw_only=True)
@@ -48,9 +47,7 @@ class ImitationSettings(RunSettings):
             ValueError: names the setting, its value and what would be right.
         """
         super().__post_init__()
-        for name, least in _AT_LEAST.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        check_at_least(self, {"epochs": 1, "policy_tokens": 0, "batch_size": 1, "micro_batch": 0})
         if self.micro_batch and self.batch_size % self.micro_batch:
             raise ValueError(
                 f"micro_batch must divide batch_size = {self.batch_size}, got {self.micro_batch}"

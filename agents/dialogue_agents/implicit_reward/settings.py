@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dialogue_agents.settings import check_at_least
+
 
 @dataclass(kw_only=True)
 class ImplicitRewardSettings:
@@ -41,8 +43,6 @@ class ImplicitRewardSettings:
         for name in ("beta", "learning_rate", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        check_at_least(self, {"epochs": 1, "batch_size": 1, "seed": 0})
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out must be a share between 0 and 1, got {self.held_out}")
