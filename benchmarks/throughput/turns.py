@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -45,9 +46,15 @@ def measure(settings: Settings) -> Findings:
 
 
 def _never_ends(engine: TransformersModel) -> None:
-    """Random weights, so that (nearly) every message has the full length; cost does not depend on them."""
+    """Random weights that never end a turn, so that every message has the full length; cost is the same."""
     torch.manual_seed(1)
     engine.model.apply(engine.model._init_weights)
+    end = engine.codec.end_of_turn_id
+
+    def forbid_end(module: Any, given: Any, logits: torch.Tensor) -> None:
+        logits[..., end] = -torch.inf
+
+    engine.model.lm_head.register_forward_hook(forbid_end)
 
 
 def _turn_costs(
