@@ -1,6 +1,5 @@
 """The figures of a comparison whose stages are done."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,6 @@ from benchmarks.algorithms.statistics import (
     probability_of_improvement,
 )
 
-NEAR = 0.9
-"""A bound of which this share is spent is what ended training."""
 FEW_SEEDS = 5
 
 
@@ -72,13 +69,12 @@ def _algorithm(settings: AlgorithmSettings, runs: Runs, scores: Floats) -> dict[
     Returns:
         "all", over all environments, and "by_env": each the interquartile mean of rewards, "iqm", with "low"
         and "high", the mean and "by_seed"; "cost" by environment: means over seeds of "user_calls",
-        "policy_tokens", "wall_seconds" and "cpu_seconds", and "bound", which of the two bounds ended
-        training, None where neither did.
+        "policy_tokens", "wall_seconds" and "cpu_seconds".
     """
     return {
         "all": _summary(scores),
         "by_env": {env: _summary(scores[:, [i]]) for i, env in enumerate(settings.envs)},
-        "cost": {env: _cost(settings, runs[env]) for env in settings.envs},
+        "cost": {env: _cost(runs[env]) for env in settings.envs},
     }
 
 
@@ -93,15 +89,9 @@ def _summary(scores: Floats) -> dict[str, Any]:
     }
 
 
-def _cost(settings: AlgorithmSettings, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _cost(runs: list[dict[str, Any]]) -> dict[str, float]:
     spent = {
         name: float(np.mean([run["spent"][name] for run in runs])) for name in ("user_calls", "policy_tokens")
     }
     seconds = {name: float(np.mean([run[name] for run in runs])) for name in ("wall_seconds", "cpu_seconds")}
-    return {**spent, **seconds, "bound": _binding(settings, spent)}
-
-
-def _binding(settings: AlgorithmSettings, spent: Mapping[str, float]) -> str | None:
-    shares = {name: spent[name] / getattr(settings, name) for name in spent}
-    name = max(shares, key=lambda n: shares[n])
-    return name if shares[name] >= NEAR else None
+    return {**spent, **seconds}

@@ -3,6 +3,7 @@
 import dialogue_gym.cli.threads  # noqa: F401  one thread a process, before torch is imported
 
 # isort: split
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
 from dialogue_agents.sft.settings import SFTSettings
 from dialogue_agents.static_context.settings import StaticContextSettings
 from dialogue_gym.logs import policy_view, read_log
+from dialogue_gym.registry import check_options
 from dialogue_gym.rollout import Policy, load_policy
 
 
@@ -25,7 +27,10 @@ def base(lesson: Lesson) -> Policy:
 
 
 def rule(lesson: Lesson) -> Policy:
-    """The rules that ask for every missing fact and answer in full: what can be reached."""
+    """The rules that ask for every missing fact, then answer, whatever turns are left: a fixed yardstick.
+
+    No upper bound: with six turns they never write a notice of which six facts are untold.
+    """
     return load_policy("rule", lesson.kind)
 
 
@@ -116,10 +121,23 @@ def sb3(lesson: Lesson, algorithm: str, num_envs: int = 8, **options: Any) -> Po
     env = BatchedVecEnv(vector.Features(vector.DialogueActs(lesson.make_gym_env(num_envs))))
     model = make_model(algorithm, env, lesson.seed % 2**31, **options)
     stop_when_not_finite(model, lesson.folder / "bad-batch.npz")
-    # an act costs a call, an opening one more: this many acts for schedules, and the bound to stop
-    acts = int(0.8 * lesson.bound.user_calls)
+    # an act costs a call and an opening one more, so that the calls are spent before so many acts are done
+    acts = lesson.bound.user_calls
     model.learn(acts, callback=lambda *_: lesson.user_calls_left > 2 * num_envs, log_interval=None)
     return ActsPolicy(model, env.env.env.acts, env.env.read, lesson.max_turns)
+
+
+def check_sb3(algorithm: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that the algorithm's class does not take.
+
+    Raises:
+        ValueError: with the nearest names.
+    """
+    if options:  # that class takes a second to import
+        from dialogue_agents.sb3.models import CLASSES
+
+        passed_on = {name: value for name, value in options.items() if name != "num_envs"}
+        check_options(CLASSES[algorithm], passed_on, f"algorithm {algorithm!r}")
 
 
 def calls_of(lesson: Lesson) -> int:

@@ -22,7 +22,7 @@ def stage(settings: AlgorithmSettings, env: str, seed: int, name: str) -> Stage:
     chosen: dict[str, Any] = {
         **_world(settings, env, seed),
         "algorithm": name,
-        "options": settings.options_of(name),
+        "options": {**algorithm.options, **settings.options_of(name)},
         "learner": {} if algorithm.group == "acts" else settings.shared,
         "dialogues": settings.eval_dialogues,
         "env_kwargs": {},

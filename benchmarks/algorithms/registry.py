@@ -5,7 +5,8 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,9 @@ class Algorithm:
         group: what its policies write with; the reward of one group says little about another's: "words", a
             language model of its own, or "acts", whose words a program finds.
         from_log: whether it learns from the lesson's log.
-        options: always given.
+        options: what makes it this algorithm; always given, and not for others to choose.
         settings: a dataclass whose fields are its options; None where ``train`` names them itself.
+        checked_by: called with options that ``train`` hands on, for their names.
     """
 
     train: Train
@@ -42,23 +44,39 @@ class Algorithm:
     from_log: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: type | None = None
+    checked_by: Callable[[Mapping[str, Any]], None] | None = None
 
     def __call__(self, lesson: Lesson, options: Mapping[str, Any]) -> Policy:
         """Train."""
         return self.train(lesson, **{**self.options, **options})
 
     def check(self, name: str, options: Mapping[str, Any]) -> None:
-        """Refuse options that it does not take.
+        """Refuse options that it does not take, and values that they cannot have.
 
         Raises:
-            ValueError: names the nearest ones.
+            ValueError: names the nearest ones, or what would be right.
         """
+        if fixed := [option for option in options if option in self.options]:
+            raise ValueError(f"algorithm {name!r} is what it is by its {fixed[0]!r}: it cannot be set")
         if self.settings is None:
-            return check_options(self.train, options, f"algorithm {name!r}")
-        known = [f.name for f in fields(self.settings) if f.name not in _OURS]
-        for option in options:
-            if option not in known:
-                raise ValueError(f"algorithm {name!r} has no setting {option!r}: {nearest(option, known)}")
+            check_options(self.train, options, f"algorithm {name!r}")
+        else:
+            _check_settings(self.settings, name, {**self.options, **options}, options)
+        if self.checked_by is not None:
+            self.checked_by(options)
+
+
+def _check_settings(kind: type, name: str, values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    known = {f.name: f for f in fields(kind)}
+    valid = [field for field in known if field not in _OURS]
+    for option in options:
+        if option not in valid:
+            raise ValueError(f"algorithm {name!r} has no setting {option!r}: {nearest(option, valid)}")
+    needed = {n: Path(n) for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+    try:
+        kind(**{**needed, **values})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"algorithm {name!r}: {error}") from None
 
 
 _OURS = (
@@ -72,21 +90,31 @@ def _grpo(**options: Any) -> Algorithm:
     return Algorithm(own.grpo, "words", options=options, settings=GRPOSettings)
 
 
+def _bandit(algorithm: str) -> Algorithm:
+    return Algorithm(own.bandit, "acts", options={"algorithm": algorithm}, settings=BanditSettings)
+
+
+def _sb3(algorithm: str) -> Algorithm:
+    check = partial(own.check_sb3, algorithm)
+    return Algorithm(own.sb3, "acts", options={"algorithm": algorithm}, checked_by=check)
+
+
 ALGORITHMS: dict[str, Algorithm] = {
     "base": Algorithm(own.base, "words"),
     "sft": Algorithm(own.sft, "words", True, settings=SFTSettings),
     "drift": Algorithm(own.drift, "words", True, settings=DriftSettings),
     "static_context": Algorithm(own.static_context, "words", True, settings=StaticContextSettings),
     "grpo": _grpo(),
-    "grpo_turn_ratio": _grpo(ratio_level="turn"),
-    "grpo_sequence_ratio": _grpo(ratio_level="sequence"),
+    # a mean of n logarithms varies as one over the root of n, for some 16 tokens a turn and 50 a dialogue
+    "grpo_turn_ratio": _grpo(ratio_level="turn", loss_type="grpo", epsilon=0.05),
+    "grpo_sequence_ratio": _grpo(ratio_level="sequence", loss_type="grpo", epsilon=0.03),
     "grpo_turn_return": _grpo(advantage="turn_return"),
     "grpo_turn_baseline": _grpo(advantage="turn_baseline"),
-    "grpo_look_ahead": _grpo(reward="look_ahead"),
+    # what turns earn adds up to the score, which is all that the episode's advantage would see
+    "grpo_look_ahead": _grpo(reward="look_ahead", advantage="turn_return"),
     "grpo_progress": _grpo(reward='{"name": "progress", "language_model": "tiny"}', advantage="turn_return"),
-    "linucb": Algorithm(own.bandit, "acts", options={"algorithm": "linucb"}, settings=BanditSettings),
-    "thompson": Algorithm(own.bandit, "acts", options={"algorithm": "thompson"}, settings=BanditSettings),
-    **{name: Algorithm(own.sb3, "acts", options={"algorithm": name}) for name in ("ppo", "a2c", "dqn")},
+    **{name: _bandit(name) for name in ("linucb", "thompson")},
+    **{name: _sb3(name) for name in ("ppo", "a2c", "dqn")},
     "rule": Algorithm(own.rule, "acts"),
 }
 """Those of this repository, in the order of the tables."""

@@ -10,16 +10,24 @@ Rows = list[tuple[str, ...]]
 Result = Mapping[str, Any]
 COLOURS = {"words": "#0072b2", "acts": "#d55e00", "other": "#777777"}
 _SCORES = ("algorithm", "writes", "IQM of rewards [95 %]", "mean")
-_COST = ("algorithm", "environment", "user calls", "policy tokens", "what ended it", "CPU s", "wall s")
-_ENDED = {"user_calls": "user calls", "policy_tokens": "policy tokens", None: "itself"}
+_BOUNDS = ("user_calls", "policy_tokens")
+_COST = (
+    "algorithm",
+    "environment",
+    *(f"{n.replace('_', ' ')} [of bound]" for n in _BOUNDS),
+    "CPU s",
+    "wall s",
+)
 _READING = (
     "Every algorithm trains with the reference user on training tasks, or on a log of the base policy with "
     "that user, under two bounds: messages of users (those in the log count) and policy tokens with loss "
-    "(each counted at every pass). It stops at the bound that it meets first. Each run is judged as the "
+    "(each counted at every pass). Learners that play go on until the next rollout could pass one of them; "
+    "those that imitate make a few passes over a log that has cost the calls. Each run is judged as the "
     "study judges: held-out tasks, the reference as the user.",
     "Algorithms that write words train the language model. Those that choose acts leave the words, the "
     "reading and the arithmetic to a program that knows the procedural tasks: rewards of the two groups "
-    "cannot be compared. base and rule are not trained: where words begin, and what can be reached.",
+    "cannot be compared. base and rule are not trained: where words begin, and rules that ask for every "
+    "missing fact whatever turns are left, a yardstick and no upper bound.",
     "IQM: the mean of the middle half of runs and environments. Intervals: stratified bootstrap over runs; "
     "better than: the probability that a run of one is better than one of the other, ties one half. All "
     "three are the definitions of rliable (Agarwal et al. 2021).",
@@ -85,9 +93,7 @@ def cost_rows(result: Result) -> Rows:
         (
             name,
             env,
-            f"{cost['user_calls']:,.0f}",
-            f"{cost['policy_tokens']:,.0f}",
-            _ENDED[cost["bound"]],
+            *(f"{cost[bound]:,.0f} [{cost[bound] / result['settings'][bound]:.0%}]" for bound in _BOUNDS),
             f"{cost['cpu_seconds']:.0f}",
             f"{cost['wall_seconds']:.0f}",
         )
