@@ -1,6 +1,7 @@
-"""Rule-based policies for the procedural tasks: what can be reached, and demonstrations to learn from.
+"""Rule-based policies for the procedural tasks: a fixed yardstick, and demonstrations to learn from.
 
-They read nothing but the conversation. They know the forms of the procedural templates, so they are no
+They read nothing but the conversation, not even how many turns are left: who asks for more facts than a
+short dialogue has turns for never answers. They know the forms of the procedural templates, so they are no
 use on other tasks; there they ask for what is missing and state nothing.
 """
 
