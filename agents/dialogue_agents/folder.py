@@ -1,4 +1,4 @@
-"""What a run keeps in its folder: settings, figures; and the dialogues that all learners are compared on."""
+"""What a run keeps in its folder: settings and figures."""
 
 import json
 from collections.abc import Collection
@@ -7,13 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from dialogue_gym.files import write_whole
-from dialogue_gym.rollout import Evaluation
-from dialogue_gym.rollout.evaluation import Outcome
-
-EVALUATION_SEED = 20_000
-"""Seeds of the held-out dialogues: the same before and after and for all learners, to compare in pairs."""
-EVALUATION_BATCH = 128
-"""Held-out dialogues at once."""
 
 
 def prepare_folder(settings: Any, free: Collection[str]) -> None:
@@ -55,9 +48,3 @@ def read_figures(path: Path) -> dict[str, Any]:
 def write_figures(path: Path, data: dict[str, Any]) -> None:
     """All or nothing, so that a kill leaves the old file."""
     write_whole(path, json.dumps(data, indent=1) + "\n")
-
-
-def evaluation_of(data: dict[str, Any]) -> Evaluation:
-    """What ``Evaluation.to_dict`` was made of."""
-    outcomes = [Outcome(**outcome) for outcome in data["outcomes"]]
-    return Evaluation(data["env_id"], data["split"], data["simulator"], data["policy"], outcomes)

@@ -19,7 +19,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from dialogue_agents.folder import EVALUATION_SEED
+from dialogue_agents.evaluation import EVALUATION_SEED
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.files import write_whole

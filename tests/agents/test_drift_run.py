@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from dialogue_agents.drift.__main__ import main
 from dialogue_agents.drift.run import run
 from dialogue_agents.drift.settings import DriftSettings
+from dialogue_agents.environments import make_env
 from dialogue_agents.grpo import progress
-from dialogue_agents.grpo.rollouts import make_env
 from dialogue_agents.grpo.run import load_policy
 from dialogue_agents.grpo.settings import GRPOSettings, RunSettings
 from dialogue_gym.language_models import Sampling
@@ -59,7 +59,7 @@ def test_it_learns_and_calls_no_user(make_drift: Any, monkeypatch: pytest.Monkey
     settings = make_drift(epochs=6, batch_size=8)
     calls: list[int] = []
     monkeypatch.setattr(ScriptedUser, "reply", lambda *_: calls.append(1))
-    monkeypatch.setattr("dialogue_agents.grpo.rollouts.build_simulator", lambda *_: calls.append(1))
+    monkeypatch.setattr("dialogue_agents.environments.build_simulator", lambda *_: calls.append(1))
     result = run(settings)
     assert not calls
     budget, losses = result["budget"], result["losses"]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialogue_agents.grpo.rollouts import batch_metrics, make_env, shuffle_rewards, task_seed
+from dialogue_agents.environments import make_env
+from dialogue_agents.grpo.rollouts import batch_metrics, shuffle_rewards, task_seed
 from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.bridges.trl_rollout import to_trl
 from dialogue_gym.logs import DialogueRecord

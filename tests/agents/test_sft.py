@@ -94,7 +94,7 @@ def test_it_imitates_the_best_and_calls_no_user(
     settings = SFTSettings(**{**given, "env_kwargs": "{}", "logs": log, "epochs": 30, "eval_dialogues": 0})
     calls: list[int] = []
     monkeypatch.setattr(ScriptedUser, "reply", lambda *_: calls.append(1))
-    monkeypatch.setattr("dialogue_agents.grpo.rollouts.build_simulator", lambda *_: calls.append(1))
+    monkeypatch.setattr("dialogue_agents.environments.build_simulator", lambda *_: calls.append(1))
     result = run(settings)
     assert not calls
     assert result["budget"]["user_calls"] == 0

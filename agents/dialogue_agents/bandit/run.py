@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,21 +14,15 @@ from dialogue_agents.bandit.arms import build_arms
 from dialogue_agents.bandit.learners import make_learner
 from dialogue_agents.bandit.policy import BanditPolicy
 from dialogue_agents.bandit.settings import BanditSettings
-from dialogue_agents.folder import (
-    EVALUATION_BATCH,
-    EVALUATION_SEED,
-    evaluation_of,
-    prepare_folder,
-    read_figures,
-    write_figures,
-)
+from dialogue_agents.environments import make_env
+from dialogue_agents.evaluation import held_out, learn_between_evaluations
+from dialogue_agents.folder import prepare_folder, read_figures, write_figures
 from dialogue_agents.turn_rewards import reward_spec
 from dialogue_agents.unscored import nothing_scored, reason
 from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.language_models import Sampling
-from dialogue_gym.logs import append
 from dialogue_gym.rewards import CurrentPolicy, LookAhead, Training, TurnReward, build_turn_reward, pay
-from dialogue_gym.rollout import Evaluation, Policy, compare, evaluate, make_vector_env, play
+from dialogue_gym.rollout import Evaluation, Policy, play
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.tasks.base import Kind
 from dialogue_gym.wrappers import FeatureReader
@@ -111,7 +106,7 @@ def run(settings: BanditSettings) -> dict[str, Any]:
         NothingScored: a batch in which no dialogue has a reward; ``resume`` plays it again.
         ValueError: the run in ``out`` has other settings, or a name or keyword that there is not.
     """
-    with closing(_make_env(settings, "train", settings.simulator)) as env:
+    with closing(make_env(settings, settings.batch_size)) as env:
         policy = make_policy(settings, env.kind)
         made = _Run(settings, env, policy)
         prepare_folder(settings, ("dialogues",))
@@ -163,30 +158,24 @@ class _Run:
 
     def __init__(self, settings: BanditSettings, env: DialogueVectorEnv, policy: BanditPolicy) -> None:
         self.settings, self.env, self.policy = settings, env, policy
-        self.path, self.state = settings.out / "result.json", settings.out / "bandit.json"
+        self.state = settings.out / "bandit.json"
         self.reward = make_reward(settings, env, policy)
 
     def result(self) -> dict[str, Any]:
         """Evaluate, learn, evaluate again."""
-        result = read_figures(self.path) or {"budget": {"cpu_seconds": 0.0}}
-        if self.settings.eval_dialogues and "before" not in result:
-            result["before"] = self._evaluate("before").to_dict()
-            write_figures(self.path, result)
+        begun = {"budget": {"cpu_seconds": 0.0}}
+        return learn_between_evaluations(self.settings, self._evaluate, self._figures, begun)
+
+    def _figures(self, so_far: Mapping[str, Any]) -> dict[str, Any]:
         begun = time.process_time()
         learned = self._learn()
-        result |= {"curve": learned.curve, "arms": learned.arms}
-        result["budget"] = {
+        budget = {
             "dialogues": learned.dialogues,
             "user_calls": learned.user_calls,
             "policy_tokens": 0,
-            "cpu_seconds": result["budget"]["cpu_seconds"] + time.process_time() - begun,
+            "cpu_seconds": so_far["budget"]["cpu_seconds"] + time.process_time() - begun,
         }
-        if self.settings.eval_dialogues:
-            after = self._evaluate("after")
-            result["after"] = after.to_dict()
-            result["difference"] = compare(evaluation_of(result["before"]), after).to_dict()
-        write_figures(self.path, result)
-        return result
+        return {"curve": learned.curve, "arms": learned.arms, "budget": budget}
 
     def _learn(self) -> Learned:
         """From where the run stopped on; a batch that was under way is played again, which gives the same."""
@@ -214,25 +203,5 @@ class _Run:
 
     def _evaluate(self, what: str) -> Evaluation:
         """Held-out dialogues: with arms at random before anything is learned, with the best ones after."""
-        settings, log = self.settings, self.settings.out / f"{what}.jsonl"
-        user: Any = settings.eval_simulator
-        if user == settings.simulator:
-            user = self.env.simulator
         self.policy.key = NoiseKey(("bandit", "before")) if what == "before" else None
-        log.unlink(missing_ok=True)  # left half done by a run that was stopped
-        with closing(_make_env(settings, settings.eval_split, user)) as env:
-            return evaluate(
-                env,
-                self.policy,
-                settings.eval_dialogues,
-                seed=EVALUATION_SEED,
-                on_dialogue=lambda trajectory: append(log, [trajectory.record]),
-            )
-
-
-def _make_env(settings: BanditSettings, split: str, user: Any) -> DialogueVectorEnv:
-    keywords = {"simulator": user, "max_turns": settings.max_turns, **json.loads(settings.env_kwargs)}
-    if settings.language_model is not None and isinstance(user, str):
-        keywords["language_model"] = settings.language_model
-    rows = settings.batch_size if split == "train" else min(settings.eval_dialogues, EVALUATION_BATCH)
-    return make_vector_env(settings.env, rows, **{**keywords, "split": split})
+        return held_out(self.settings, self.policy, self.env.simulator, what)

@@ -56,11 +56,6 @@ class Bar(TrainerCallback):  # type: ignore[misc]
         self.bar.close()
 
 
-def evaluation_bar(total: int, what: str, disable: bool = False) -> "tqdm[Any]":
-    """A bar that counts held-out dialogues."""
-    return tqdm(total=total, desc=what, unit="dialogue", dynamic_ncols=True, disable=disable)
-
-
 def report(result: dict[str, Any]) -> str:
     """The evaluations of a run's result side by side, and what training left unscored.
 

@@ -1,18 +1,17 @@
 """From TRL's prompts to dialogues and back: the ``rollout_func`` of a dialogue environment."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dialogue_agents.environments import load_user, make_env
 from dialogue_agents.grpo.engines import make_sampler
-from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
+from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings
 from dialogue_agents.grpo.unscored import check_scored
 from dialogue_agents.turn_rewards import reward_spec
 from dialogue_gym.bridges.trl_rollout import to_trl, trained_mask
 from dialogue_gym.envs import DialogueVectorEnv
-from dialogue_gym.envs.parts import build_simulator
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.rewards import LookAhead, Training, TurnReward, build_turn_reward, pay
@@ -21,46 +20,11 @@ from dialogue_gym.rollout import (
     Policy,
     Trajectory,
     asked_for_held,
-    make_vector_env,
     play,
     suited_concurrency,
 )
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import UserSimulator
-
-
-def load_user(settings: RunSettings) -> UserSimulator:
-    """Who plays the user in training, once for a run: environments share it.
-
-    Raises:
-        ValueError: an unknown name, or a folder that holds no calibrated user.
-        FileNotFoundError: nothing loadable at the path of its language model.
-        ImportError: an extra is not installed.
-    """
-    given = json.loads(settings.env_kwargs)
-    return build_simulator(
-        given.get("simulator", settings.simulator), given.get("language_model", settings.language_model)
-    )
-
-
-def make_env(
-    settings: RunSettings, num_envs: int, split: str, user: UserSimulator | str | None = None
-) -> DialogueVectorEnv:
-    """A vector environment for ``play``.
-
-    Args:
-        settings: of the run.
-        num_envs: rows.
-        split: of the tasks.
-        user: who plays the user; that of training, loaded anew, if None.
-
-    Raises:
-        ValueError: names and keywords that there are not.
-    """
-    given = json.loads(settings.env_kwargs)
-    keywords = {name: value for name, value in given.items() if name not in ("simulator", "language_model")}
-    keywords = {"max_turns": settings.max_turns, "split": split, **keywords}
-    return make_vector_env(settings.env, num_envs, simulator=user or load_user(settings), **keywords)
 
 
 def task_seed(settings: LearnerSettings, index: int) -> int:
@@ -260,7 +224,7 @@ class DialogueRollout(Rollout):
     ) -> None:
         user = user or load_user(settings)
         super().__init__(settings, codec, user, on_batch)
-        self._env = make_env(settings, settings.groups * settings.group_size, "train", user)
+        self._env = make_env(settings, settings.groups * settings.group_size, user=user)
         self.pay_in(self._env)
 
     def prompt(self, index: int) -> str:

@@ -3,8 +3,7 @@
 import dialogue_gym.language_models.quiet  # noqa: F401  before TRL is imported
 
 # isort: split
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,18 +12,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, P
 from trl import GRPOConfig
 
 from dialogue_agents.device import device_arguments
-from dialogue_agents.folder import (
-    EVALUATION_BATCH,
-    EVALUATION_SEED,
-    evaluation_of,
-    prepare_folder,
-    read_figures,
-    write_figures,
-)
+from dialogue_agents.evaluation import held_out, learn_between_evaluations
+from dialogue_agents.folder import prepare_folder
 from dialogue_agents.grpo.engines import policy_path
 from dialogue_agents.grpo.policies import KeepPolicies
-from dialogue_agents.grpo.progress import Bar, evaluation_bar
-from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout, make_env
+from dialogue_agents.grpo.progress import Bar
+from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout
 from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
 from dialogue_gym.calibration.checkpoints import last_checkpoint
@@ -33,7 +26,7 @@ from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.logs import append
-from dialogue_gym.rollout import Evaluation, LanguageModelPolicy, Trajectory, compare, evaluate
+from dialogue_gym.rollout import Evaluation, LanguageModelPolicy, Trajectory
 from dialogue_gym.simulators import UserSimulator
 
 FREE = ("steps", "engine", "max_drift", "concurrency")
@@ -129,11 +122,6 @@ def lora_config(settings: RunSettings) -> Any:
     return LoraConfig(r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear")
 
 
-def _judge(settings: RunSettings, user: UserSimulator | None) -> UserSimulator | str | None:
-    """Who plays the user in evaluations: the training user where they are the same by name."""
-    return user if settings.eval_simulator == settings.simulator else settings.eval_simulator
-
-
 def evaluate_model(
     settings: RunSettings,
     model: Any,
@@ -152,21 +140,7 @@ def evaluate_model(
     """
     sampling = Sampling(settings.max_tokens, settings.temperature)
     policy = LanguageModelPolicy(TransformersModel(model, codec), sampling)
-    count, log = settings.eval_dialogues, settings.out / f"{what}.jsonl"
-    rows = min(count, EVALUATION_BATCH)
-    if what is not None:
-        log.unlink(missing_ok=True)  # left half done by a run that was killed
-    with (
-        closing(make_env(settings, rows, settings.eval_split, _judge(settings, user))) as env,
-        evaluation_bar(count, f"evaluation {what}", disable=what is None) as bar,
-    ):
-
-        def keep(trajectory: Trajectory) -> None:
-            bar.update()
-            if what is not None:
-                append(log, [trajectory.record])
-
-        return evaluate(env, policy, count, seed=EVALUATION_SEED, on_dialogue=keep)
+    return held_out(settings, policy, user, what)
 
 
 def run(settings: GRPOSettings) -> dict[str, Any]:
@@ -222,23 +196,15 @@ class Run:
     ) -> None:
         self.settings, self.trainer, self.codec, self.user = settings, trainer, codec, user
         self.first = bool(trainer.is_world_process_zero())
-        self.path = settings.out / "result.json"
 
     def result(self) -> dict[str, Any]:
         """Evaluate, train, evaluate again."""
-        result = read_figures(self.path)
-        if self.settings.eval_dialogues and "before" not in result:
-            result["before"] = self._evaluate("before").to_dict()
-            self._keep(result)
+        return learn_between_evaluations(self.settings, self._evaluate, self._learn, writes=self.first)
+
+    def _learn(self, _: Mapping[str, Any]) -> dict[str, Any]:
         self.trainer.train(resume_from_checkpoint=last_checkpoint(self.settings.out))
         self.trainer.save_model(str(self.settings.out / "policy"))
-        result |= self.figures()
-        if self.settings.eval_dialogues:
-            after = self._evaluate("after")
-            result["after"] = after.to_dict()
-            result["difference"] = compare(evaluation_of(result["before"]), after).to_dict()
-        self._keep(result)
-        return result
+        return self.figures()
 
     def figures(self) -> dict[str, Any]:
         """What is known once training is over."""
@@ -265,10 +231,6 @@ class Run:
                 what = name.removeprefix("budget/")
                 budget[what] = budget.get(what, 0) + round(entry[name] * processes)
         return budget
-
-    def _keep(self, result: dict[str, Any]) -> None:
-        if self.first:
-            write_figures(self.path, result)
 
 
 def log_of_training(settings: LearnerSettings) -> Callable[[Sequence[Trajectory]], None] | None:

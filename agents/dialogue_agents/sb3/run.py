@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -9,28 +10,22 @@ import gymnasium as gym
 import torch
 from gymnasium.vector import VectorEnv
 
-from dialogue_agents.folder import (
-    EVALUATION_BATCH,
-    EVALUATION_SEED,
-    evaluation_of,
-    prepare_folder,
-    read_figures,
-    write_figures,
-)
+from dialogue_agents.environments import env_keywords, load_user, make_env
+from dialogue_agents.evaluation import held_out, learn_between_evaluations
+from dialogue_agents.folder import prepare_folder
 from dialogue_agents.sb3.models import CLASSES, make_model, not_finite, stop_when_not_finite
 from dialogue_agents.sb3.policy import ActsPolicy
 from dialogue_agents.sb3.settings import SB3Settings
 from dialogue_agents.sb3.watch import Watch, load_checkpoint, save_checkpoint
 from dialogue_agents.turn_rewards import reward_spec
-from dialogue_gym.logs import append
 from dialogue_gym.rewards import CurrentPolicy, LookAhead, Training, TurnReward, build_turn_reward
 from dialogue_gym.rewards.vector import PayByTurn
-from dialogue_gym.rollout import Evaluation, compare, evaluate, make_vector_env
+from dialogue_gym.rollout import Evaluation
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.wrappers import BatchedVecEnv, vector
 
 
-def make_env(settings: SB3Settings, policy: CurrentPolicy | None = None) -> VectorEnv[Any, Any, Any]:
+def make_training_env(settings: SB3Settings, policy: CurrentPolicy | None = None) -> VectorEnv[Any, Any, Any]:
     """The vector environment to train in: features out, acts in, and the reward of the settings.
 
     Args:
@@ -40,7 +35,7 @@ def make_env(settings: SB3Settings, policy: CurrentPolicy | None = None) -> Vect
     Raises:
         ValueError: no such environment, or names and keywords that there are not.
     """
-    keywords = _keywords(settings, settings.simulator, settings.language_model)
+    keywords = env_keywords(settings, load_user(settings))
     try:
         env = gym.make_vec(settings.env, num_envs=settings.num_envs, **keywords)
     except (gym.error.Error, TypeError) as error:
@@ -52,8 +47,7 @@ def make_env(settings: SB3Settings, policy: CurrentPolicy | None = None) -> Vect
 
 def _turn_reward(settings: SB3Settings, env: Any, policy: CurrentPolicy) -> TurnReward:
     """The reward that the settings want; what it plays it plays in rows of its own, with the same user."""
-    keywords = _keywords(settings, env.simulator, None)
-    training = Training(make_vector_env(settings.env, settings.num_envs, **keywords), policy)
+    training = Training(make_env(settings, settings.num_envs, user=env.simulator), policy)
     return build_turn_reward(reward_spec(settings.reward or ""), training)
 
 
@@ -77,7 +71,7 @@ def run(settings: SB3Settings) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     policy = CurrentPolicy()
-    with closing(BatchedVecEnv(make_env(settings, policy))) as env:
+    with closing(BatchedVecEnv(make_training_env(settings, policy))) as env:
         model = make_model(settings.algorithm, env, settings.seed, **json.loads(settings.algorithm_kwargs))
         prepare_folder(settings, ("steps", "save_steps"))
         return _Run(settings, env, model, policy).result()
@@ -89,34 +83,24 @@ class _Run:
     def __init__(self, settings: SB3Settings, env: BatchedVecEnv, model: Any, policy: CurrentPolicy) -> None:
         self.settings, self.env, self.model, self.policy = settings, env, model, policy
         self.acts, self.read = env.env.env.acts, env.env.read
-        self.path = settings.out / "result.json"
         self.checkpoint = settings.out / "checkpoint"
 
     def result(self) -> dict[str, Any]:
         """Evaluate, train, evaluate again."""
-        result = read_figures(self.path) or {
-            "kind": self.env.env.unwrapped.kind,
-            "budget": {"cpu_seconds": 0.0},
-        }
-        if self.settings.eval_dialogues and "before" not in result:
-            result["before"] = self._evaluate("before").to_dict()
-            write_figures(self.path, result)
+        begun = {"kind": self.env.env.unwrapped.kind, "budget": {"cpu_seconds": 0.0}}
+        return learn_between_evaluations(self.settings, self._evaluate, self._figures, begun)
+
+    def _figures(self, so_far: Mapping[str, Any]) -> dict[str, Any]:
         begun = time.process_time()
         watch = self._train()
         self.model.save(self.settings.out / "policy.zip")
-        result["curve"] = watch.curve
-        result["budget"] = {
+        budget = {
             "steps": self.model.num_timesteps,
             "updates": self.model._n_updates,
             "user_calls": watch.user_calls,
-            "cpu_seconds": result["budget"]["cpu_seconds"] + time.process_time() - begun,
+            "cpu_seconds": so_far["budget"]["cpu_seconds"] + time.process_time() - begun,
         }
-        if self.settings.eval_dialogues:
-            after = self._evaluate("after")
-            result["after"] = after.to_dict()
-            result["difference"] = compare(evaluation_of(result["before"]), after).to_dict()
-        write_figures(self.path, result)
-        return result
+        return {"curve": watch.curve, "budget": budget}
 
     def _train(self) -> Watch:
         settings, state = self.settings, None
@@ -151,24 +135,5 @@ class _Run:
 
     def _evaluate(self, what: str) -> Evaluation:
         """Held-out dialogues with the act that the model prefers; the same ones at every call."""
-        settings, log = self.settings, self.settings.out / f"{what}.jsonl"
-        policy = ActsPolicy(self.model, self.acts, self.read, settings.max_turns)
-        simulator: Any = settings.eval_simulator
-        if simulator == settings.simulator:
-            simulator = self.env.env.unwrapped.simulator
-        keywords = {**_keywords(settings, simulator, None), "split": settings.eval_split}
-        rows = min(settings.eval_dialogues, EVALUATION_BATCH)
-        log.unlink(missing_ok=True)  # left half done by a run that was stopped
-        with closing(make_vector_env(settings.env, rows, **keywords)) as env:
-            return evaluate(
-                env,
-                policy,
-                settings.eval_dialogues,
-                seed=EVALUATION_SEED,
-                on_dialogue=lambda trajectory: append(log, [trajectory.record]),
-            )
-
-
-def _keywords(settings: SB3Settings, simulator: Any, language_model: str | None) -> dict[str, Any]:
-    keywords = {"simulator": simulator, "max_turns": settings.max_turns, **json.loads(settings.env_kwargs)}
-    return {**keywords, "language_model": language_model} if language_model is not None else keywords
+        policy = ActsPolicy(self.model, self.acts, self.read, self.settings.max_turns)
+        return held_out(self.settings, policy, self.env.env.unwrapped.simulator, what)

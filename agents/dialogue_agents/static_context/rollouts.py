@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from dialogue_agents.grpo.rollouts import Played, Rollout, load_user, make_env, user_messages
+from dialogue_agents.environments import load_user, make_env
+from dialogue_agents.grpo.rollouts import Played, Rollout, user_messages
 from dialogue_agents.static_context.contexts import Context
 from dialogue_agents.static_context.settings import StaticContextSettings
 from dialogue_agents.unscored import LOOK_AHEAD_FAILURE, reason
@@ -44,7 +45,7 @@ class StaticContextRollout(Rollout):
         self.contexts = contexts
         self._look_ahead, self._window = settings.look_ahead, settings.window
         rows = settings.groups * settings.group_size
-        self._env = make_env(settings, rows, "train", user or "scripted")  # who is never asked
+        self._env = make_env(settings, rows, user=user or "scripted")  # who is never asked
         self.pay_in(self._env)
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
