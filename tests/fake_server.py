@@ -3,14 +3,16 @@
 import asyncio
 import json
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from dialogue_gym.seeding import NoiseKey
-from tests.fake_server_engine import Engine, prompt_log_probs, sample
+from tests.fake_server_engine import Engine, KeyedEngine, prompt_log_probs, sample
 
 Fault = Literal[
     "401",
@@ -37,6 +39,9 @@ TRANSIENT: tuple[Fault, ...] = (
     "slow",
     "dropped",
 )
+TINY = str(files("dialogue_gym.language_models") / "tiny")
+TINY_TOKENS = KeyedEngine(1000, 1)
+"""Token ids that the tokenizer of the tiny model knows, its end of a turn among them."""
 _COMPLETIONS = ("chat/completions", "completions")
 
 
@@ -144,6 +149,11 @@ class FakeServer:
     @property
     def spec(self) -> str:
         return f"{self.base_url}#{self.model}"
+
+    def await_call(self) -> None:
+        """Wait until the first completion is asked for."""
+        while not self.calls:
+            time.sleep(0.01)
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -319,3 +329,8 @@ async def _send_junk(writer: asyncio.StreamWriter, for_ever: bool) -> bool:
             writer.write(b"0\r\n\r\n")
             await writer.drain()
             return True
+
+
+def token_server(**settings: Any) -> FakeServer:
+    """A server of token ids, for the tokenizer of the tiny model."""
+    return FakeServer(**{"engine": TINY_TOKENS, **settings})

@@ -1,5 +1,6 @@
-"""A byte-level tokenizer with a ChatML-like template and a random Llama of two layers."""
+"""A byte-level tokenizer with a ChatML-like template, a random Llama of two layers, models of servers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from dialogue_gym.language_models import GenerationRequest, HttpModel
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.seeding import NoiseKey
+from tests.fake_server import TINY, FakeServer
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -81,3 +85,36 @@ def build_llama() -> Any:
 @pytest.fixture(scope="session")
 def codec(tokenizer: PreTrainedTokenizerFast) -> ChatCodec:
     return ChatCodec(tokenizer)
+
+
+@pytest.fixture
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+class Opened:
+    """Models of servers of token ids, closed after the test."""
+
+    def __init__(self) -> None:
+        self.models: list[HttpModel] = []
+
+    def __call__(self, *servers: FakeServer, **settings: Any) -> HttpModel:
+        urls = [server.base_url for server in servers]
+        quick = {"tokenizer": TINY, "backoff_s": 0.01, "timeout_s": 5.0}
+        self.models.append(HttpModel(urls, "m", **{**quick, **settings}))
+        return self.models[-1]
+
+
+@pytest.fixture
+def model_of() -> Iterator[Opened]:
+    opened = Opened()
+    yield opened
+    for model in opened.models:
+        model.close()
+
+
+def requests(count: int = 1, **fields: Any) -> list[GenerationRequest]:
+    return [
+        GenerationRequest(i, ({"role": "user", "content": f"hello {i}"},), NoiseKey((i,)), **fields)
+        for i in range(count)
+    ]

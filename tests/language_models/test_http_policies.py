@@ -1,7 +1,6 @@
 """Whole dialogues whose agent works on the token ids of servers, which fail, vanish and fill up."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,9 @@ pytest.importorskip("openai")
 from dialogue_gym.cli import main
 from dialogue_gym.language_models import HttpModel, Sampling
 from dialogue_gym.rollout import LanguageModelPolicy, Trajectory, load_policy, make_vector_env, play
-from tests.fake_server import FakeServer
-from tests.fake_server_engine import KeyedEngine
+from tests.fake_server import TINY, FakeServer, token_server
 
-TINY = str(files("dialogue_gym.language_models") / "tiny")
 CANARY = "sk-canary-7f3a9b2c"
-ENGINE = KeyedEngine(1000, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +22,7 @@ def _a_key_that_no_one_may_see(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fake(**settings: Any) -> FakeServer:
-    return FakeServer(**{"engine": ENGINE, "slow_s": 30, **settings})
+    return token_server(**{"slow_s": 30, **settings})
 
 
 def dialogues(
