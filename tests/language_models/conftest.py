@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("transformers")
@@ -11,11 +12,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from dialogue_gym.language_models import GenerationRequest, HttpModel
+from dialogue_gym.dialogue import Message
+from dialogue_gym.language_models import Completion, GenerationRequest, HttpModel, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.seeding import NoiseKey
 from tests.fake_server import TINY, FakeServer
 
+SAMPLING = Sampling(max_tokens=10)
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -87,6 +91,45 @@ def codec(tokenizer: PreTrainedTokenizerFast) -> ChatCodec:
     return ChatCodec(tokenizer)
 
 
+@pytest.fixture(scope="module")
+def module(build_llama: Any, tokenizer: Any, codec: ChatCodec) -> Any:
+    """A random model that ends a turn now and then (with untied weights, by a larger output row)."""
+    model = build_llama(len(tokenizer))
+    with torch.no_grad():
+        model.lm_head.weight[codec.end_of_turn_id] *= 4
+    return model
+
+
+@pytest.fixture
+def model(module: Any, codec: ChatCodec) -> TransformersModel:
+    return TransformersModel(module, codec)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def request(dialogue: int, contents: list[str], turn: int = 0) -> GenerationRequest:
+    """Of one dialogue, in which this was said, the user first."""
+    messages: list[Message] = [
+        {"role": "assistant" if i % 2 else "user", "content": c} for i, c in enumerate(contents)
+    ]
+    return GenerationRequest(dialogue, messages, NoiseKey((dialogue, turn)))
+
+
+def assert_same(left: list[Completion], right: list[Completion]) -> None:
+    assert [c.token_ids for c in left] == [c.token_ids for c in right]
+    assert [(c.text, c.finish_reason, c.prompt_ids) for c in left] == [
+        (c.text, c.finish_reason, c.prompt_ids) for c in right
+    ]
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_allclose(a.log_probs, b.log_probs, atol=1e-5, rtol=1e-5)
+
+
 @pytest.fixture
 def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -114,6 +157,7 @@ def model_of() -> Iterator[Opened]:
 
 
 def requests(count: int = 1, **fields: Any) -> list[GenerationRequest]:
+    """Of that many dialogues that begin."""
     return [
         GenerationRequest(i, ({"role": "user", "content": f"hello {i}"},), NoiseKey((i,)), **fields)
         for i in range(count)
