@@ -1,11 +1,12 @@
 """Logged dialogues as a learner may see them, and how strongly each is imitated."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dialogue_gym.logs import PolicyRecord, policy_view, read_log
+from dialogue_agents.logs import usable_records
+from dialogue_gym.logs import PolicyRecord, policy_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ def read_dialogues(path: Path, env_id: str, held_out: str | None = None) -> list
         FileNotFoundError: no such log.
         ValueError: one line about what cannot be used, with file and line; or there is no such dialogue.
     """
-    dialogues = [d for d in _checked(path, env_id, held_out) if d.scored and d.turns]
+    views = (policy_view(record) for _, record in usable_records(path, env_id, held_out))
+    dialogues = [d for d in views if d.scored and d.turns]
     paid = [d for d in dialogues if d.turn_rewards is not None]
     dialogues = paid or dialogues
     if not dialogues:
@@ -61,16 +63,3 @@ def check_comparable(path: Path, prompts: Sequence[Sequence[int]]) -> None:
             f"{path}: no two scored dialogues begin alike, so that there is nothing to compare; "
             "dialogue-gym collect --per-task 8 plays each task several times"
         )
-
-
-def _checked(path: Path, env_id: str, held_out: str | None) -> Iterator[PolicyRecord]:
-    for line, record in enumerate(read_log(path), 1):
-        where = f"{path}:{line}: a dialogue"
-        if record.env_id != env_id:
-            raise ValueError(f"{where} of {record.env_id}, should be of {env_id} (--env)")
-        if record.split == held_out:
-            raise ValueError(
-                f"{where} of the split {held_out!r}, which evaluation uses; give a log of another split, "
-                "or another --eval-split"
-            )
-        yield policy_view(record)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from dialogue_agents.logs import usable_records
 from dialogue_gym.envs.starts import single_start
-from dialogue_gym.logs import DialogueRecord, policy_view, read_log
+from dialogue_gym.logs import DialogueRecord, policy_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +78,10 @@ def read_contexts(
 
 
 def _checked(path: Path, env_id: str, held_out: str | None) -> Iterator[tuple[int, DialogueRecord]]:
-    for line, record in enumerate(read_log(path), 1):
+    for line, record in usable_records(path, env_id, held_out):
         where = f"{path}:{line}: a dialogue"
-        if record.env_id != env_id:
-            raise ValueError(f"{where} of {record.env_id}, should be of {env_id} (--env)")
         if record.task is None:
             raise ValueError(f"{where} without its task, which scoring a reply needs")
-        if record.split == held_out:
-            raise ValueError(
-                f"{where} of the split {held_out!r}, which evaluation uses; give a log of another split, "
-                "or another --eval-split"
-            )
         try:
             single_start({"dialogue": record})
         except ValueError as error:
