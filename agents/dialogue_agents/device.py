@@ -1,4 +1,4 @@
-"""Where a trainer computes, in transformers' words."""
+"""How and where a trainer computes, in transformers' words."""
 
 from typing import Any
 
@@ -6,6 +6,34 @@ import torch
 from transformers.utils import is_torch_bf16_gpu_available
 
 from dialogue_agents.grpo.settings import RunSettings
+
+
+def trainer_arguments(settings: RunSettings, batch: int, micro: int) -> dict[str, Any]:
+    """Keywords of ``TrainingArguments`` for what the settings of all runs say.
+
+    Args:
+        settings: of the run.
+        batch: dialogues an update, of this process.
+        micro: dialogues per forward pass; 0 for all of them.
+
+    Raises:
+        ValueError: as ``device_arguments``.
+    """
+    micro = micro or batch
+    return {
+        **device_arguments(settings),
+        "output_dir": str(settings.out),
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": batch // micro,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "constant",
+        "weight_decay": 0.0,
+        "max_grad_norm": settings.max_grad_norm,
+        "seed": settings.seed,
+        "logging_steps": 1,
+        "save_total_limit": 2,
+        "report_to": settings.report_to,
+    }
 
 
 def device_arguments(settings: RunSettings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tqdm import tqdm
-from transformers import TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 SHOWN = {
     "reward": "reward",
@@ -23,7 +23,7 @@ class Bar(TrainerCallback):  # type: ignore[misc]
         what: stands before the bar.
     """
 
-    def __init__(self, what: str = "GRPO") -> None:
+    def __init__(self, what: str) -> None:
         self.what = what
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -54,6 +54,13 @@ class Bar(TrainerCallback):  # type: ignore[misc]
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""
         self.bar.close()
+
+
+def use_bar(trainer: Any, what: str) -> None:
+    """Give a trainer of transformers a ``Bar`` in place of what it prints and shows itself."""
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Bar(what))
 
 
 def report(result: dict[str, Any]) -> str:

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
-from dialogue_agents.device import device_arguments
+from dialogue_agents.device import trainer_arguments
 from dialogue_agents.evaluation import held_out, learn_between_evaluations
 from dialogue_agents.folder import prepare_folder
 from dialogue_agents.grpo.engines import policy_path
 from dialogue_agents.grpo.policies import KeepPolicies
-from dialogue_agents.grpo.progress import Bar
+from dialogue_agents.grpo.progress import use_bar
 from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout
 from dialogue_agents.grpo.settings import GRPOSettings, LearnerSettings, RunSettings
 from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
@@ -71,44 +71,29 @@ def make_trainer(
     )
     # TRL's card speaks of a model on a hub, with links that lead nowhere
     trainer.create_model_card = lambda *_, **__: None
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Bar())
+    use_bar(trainer, "GRPO")
     trainer.add_callback(KeepPolicies(trainer, settings))
     return trainer
 
 
 def trl_config(settings: LearnerSettings) -> GRPOConfig:
     """Our settings in TRL's words."""
-    batch = settings.groups * settings.group_size
-    micro = settings.micro_batch or batch
     return GRPOConfig(
-        output_dir=str(settings.out),
-        **device_arguments(settings),
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=batch // micro,
+        **trainer_arguments(settings, settings.groups * settings.group_size, settings.micro_batch),
         num_generations=settings.group_size,
         num_iterations=settings.updates_per_rollout,
         max_steps=settings.steps * settings.updates_per_rollout,
         max_completion_length=settings.max_tokens,
         temperature=settings.temperature,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant",
-        weight_decay=0.0,
-        max_grad_norm=settings.max_grad_norm,
         loss_type=settings.loss_type,
         scale_rewards=settings.scale_rewards,
         epsilon=settings.epsilon,
         beta=settings.beta,
-        seed=settings.seed,
         shuffle_dataset=False,
         disable_dropout=True,
         activation_checkpointing=settings.recompute,
-        logging_steps=1,
         # in the middle of a rollout's updates a checkpoint would lose the rest of them
         save_steps=settings.save_steps * settings.updates_per_rollout,
-        save_total_limit=2,
-        report_to=settings.report_to,
         ddp_find_unused_parameters=False,  # all are used; looking for others costs time in every update
     )
 

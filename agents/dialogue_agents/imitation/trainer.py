@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
-from dialogue_agents.device import device_arguments
+from dialogue_agents.device import trainer_arguments
 from dialogue_agents.finite import StopWhenNotFinite
-from dialogue_agents.grpo.progress import Bar
+from dialogue_agents.grpo.progress import use_bar
 from dialogue_agents.imitation.logged import Weighted
 from dialogue_agents.imitation.settings import ImitationSettings
 from dialogue_gym.dialogue import Message
@@ -134,30 +134,16 @@ def make_trainer(
         data_collator=collator(codec.pad_id),
         processing_class=codec.tokenizer,
     )
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Bar(title))
+    use_bar(trainer, title)
     return trainer
 
 
 def training_arguments(settings: ImitationSettings) -> TrainingArguments:
     """Our settings in transformers' words."""
-    micro = settings.micro_batch or settings.batch_size
     return TrainingArguments(
-        output_dir=str(settings.out),
-        **device_arguments(settings),
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=settings.batch_size // micro,
+        **trainer_arguments(settings, settings.batch_size, settings.micro_batch),
         num_train_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant",
-        weight_decay=0.0,
-        max_grad_norm=settings.max_grad_norm,
-        seed=settings.seed,
-        logging_steps=1,
         save_steps=settings.save_steps,
-        save_total_limit=2,
-        report_to=settings.report_to,
         remove_unused_columns=False,
     )
 
