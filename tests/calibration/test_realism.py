@@ -1,30 +1,19 @@
 """Known cases: users whose distance from the log's users is known."""
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from itertools import chain
-from math import exp
 from typing import Any
 
-import gymnasium as gym
 import pytest
 
 from dialogue_gym.calibration.realism import METRICS, Realism, measure_realism
-from dialogue_gym.envs import DialogueVectorEnv
 from dialogue_gym.logs import DialogueRecord
-from dialogue_gym.rollout import RulePolicy, play
 from dialogue_gym.seeding import NoiseKey
-from dialogue_gym.simulators import Persona, ReplyLogProb, ScriptedUser, UserReply, UserRequest
-from dialogue_gym.simulators.population_likelihood import PopulationLikelihood
+from dialogue_gym.simulators import Persona, ScriptedUser, UserReply, UserRequest
 from dialogue_gym.simulators.user_turns import user_turns
+from tests.calibration.conftest import ONE, Parrot, Puppet, measured, played
 
-# one persona, so that a simulator which draws its own behaves as the log's users in every context
-ONE = {
-    "disclosure": [0.4, 0.4], "terseness": [0.5, 0.5], "politeness": [0.2, 0.2], "slip": [0.1, 0.1],
-    "correction": [0.7, 0.7], "trust": [0.8, 0.8], "patience": [8, 8], "lowercase": 1.0, "punctuation": 0.0,
-}  # fmt: skip
 DISTANCES = (
     "facts_by_turn",
     "brief_words_by_turn",
@@ -34,63 +23,9 @@ DISTANCES = (
 )
 
 
-def played(
-    count: int, reply_seed: int, population: dict[str, Any] | None = ONE, user: Any = None
-) -> list[DialogueRecord]:
-    env = gym.make_vec(
-        "dialogue_gym:MathChat-v0",
-        num_envs=64,
-        split="test",
-        autoreset_mode="Disabled",
-        simulator=user or {"name": "scripted", "population": population},
-    ).unwrapped
-    assert isinstance(env, DialogueVectorEnv)
-    seeds = range(count)
-    policy = RulePolicy("math", ask_rate=0.7)
-    trajectories = play(env, policy, [*seeds], [reply_seed + s for s in seeds])
-    return [trajectory.record for trajectory in trajectories]
-
-
-@pytest.fixture(scope="module")
-def records() -> list[DialogueRecord]:
-    return played(80, 1000)
-
-
 @pytest.fixture(scope="module")
 def scripted(records: list[DialogueRecord]) -> Realism:
     return measure_realism(records, ScriptedUser(ONE), dialogues=played(80, 5000), resamples=100)
-
-
-class Puppet:
-    """Says what a function makes of a request."""
-
-    def __init__(self, speak: Callable[[UserRequest], UserReply]) -> None:
-        self.speak = speak
-
-    def reply(self, requests: Sequence[UserRequest]) -> list[UserReply]:
-        return [self.speak(request) for request in requests]
-
-    def forget(self, dialogue_ids: Iterable[Hashable]) -> None: ...
-
-    def draw_persona(self, kind: Any, key: NoiseKey) -> Persona:
-        return Persona()
-
-    def identity(self) -> dict[str, Any]:
-        return {"name": "puppet"}
-
-
-class Parrot(Puppet):
-    """Says what the log's users say, and knows it; ``shift`` is its doubt about stopping."""
-
-    decides_stop_first = True
-
-    def __init__(self, records: Sequence[DialogueRecord], other: Sequence[DialogueRecord] = ()) -> None:
-        turns = [t for i, r in enumerate(other or records) for t in user_turns(r, i)]
-        self.replies = {(t.request.dialogue_id, t.index): t.reply for t in turns}
-        super().__init__(lambda r: self.replies[r.dialogue_id, len(r.conversation) // 2])
-
-    def log_prob(self, requests: Sequence[UserRequest], replies: Sequence[UserReply]) -> list[ReplyLogProb]:
-        return [ReplyLogProb(0.0, -0.5 * len(reply.text)) for reply in replies]
 
 
 def template(_: UserRequest) -> UserReply:
@@ -108,24 +43,6 @@ def test_identical_samples_are_as_far_apart_as_people(records: list[DialogueReco
     for name in (*DISTANCES[:3], "dialogue_acts"):
         assert measured(realism, name) < 0.1
     assert measured(realism, "classifier_auc") == pytest.approx(0.5, abs=0.08)
-
-
-def measured(realism: Realism, name: str) -> float:
-    figure = realism[name].simulator
-    assert figure is not None, realism[name].why_not
-    return figure.value
-
-
-def test_fit_of_one_who_knows(records: list[DialogueRecord]) -> None:
-    realism = measure_realism(records, Parrot(records), resamples=20)
-    assert measured(realism, "nats_per_character") == pytest.approx(0.5)
-    turns = [t for i, r in enumerate(records) for t in user_turns(r, i)]
-    assert measured(realism, "nats_per_turn") == pytest.approx(
-        0.5 * sum(len(t.reply.text) for t in turns) / len(turns)
-    )
-    assert measured(realism, "stop_f1") == 1.0
-    assert measured(realism, "stop_precision") == measured(realism, "stop_recall") == 1.0
-    assert measured(realism, "stop_brier") == 0.0
 
 
 def test_a_template_user_is_found_out(records: list[DialogueRecord]) -> None:
@@ -304,73 +221,6 @@ def test_a_simulator_that_fails_costs_its_own_turns(records: list[DialogueRecord
 def test_a_simulator_that_always_fails_is_an_error(records: list[DialogueRecord]) -> None:
     with pytest.raises(ValueError, match=r"failed in all .* first error: broken"):
         measure_realism(records, Puppet(lambda _: UserReply("", error="broken")))
-
-
-def test_likelihoods_that_cannot_be_are_not_made_up(records: list[DialogueRecord]) -> None:
-    shouting = deepcopy(records)
-    for record in shouting:
-        record.messages[0]["content"] = "NOBODY SAYS THIS"
-    realism = measure_realism(shouting, ScriptedUser(ONE), resamples=20)
-    assert realism["nats_per_turn"].simulator is None
-    assert "impossible for the simulator" in realism["nats_per_turn"].why_not
-
-
-@pytest.fixture(scope="module")
-def strangers() -> list[DialogueRecord]:
-    """Dialogues of the default population, as logs of people show them: without personas."""
-    return [replace(record, persona=None) for record in played(24, 3000, population=None)]
-
-
-def test_a_population_knows_the_likelihood_of_users_whose_persona_nobody_logged(
-    strangers: list[DialogueRecord],
-) -> None:
-    likelihood = PopulationLikelihood(ScriptedUser())
-    turns = [user_turns(record, i) for i, record in enumerate(strangers)]
-    exact = [log_prob for dialogue in turns for log_prob in likelihood.log_prob(dialogue)]
-    realism = measure_realism(strangers, ScriptedUser(), resamples=20)
-    own = measured(realism, "nats_per_turn")
-    assert own == pytest.approx(-sum(log_prob.total for log_prob in exact) / len(exact))
-    chances = [exp(log_prob.stop) for log_prob in exact]  # of stopping as they did
-    stoppable = [c for c, turn in zip(chances, chain(*turns), strict=True) if not turn.is_opening]
-    brier = sum((1 - chance) ** 2 for chance in stoppable) / len(stoppable)
-    assert measured(realism, "stop_brier") == pytest.approx(brier, rel=0.05)  # over random halves
-    other = ScriptedUser({"disclosure": [0.05, 0.95], "patience": [1, 20], "slip": [0.0, 0.5]})
-    assert measured(measure_realism(strangers, other, resamples=20), "nats_per_turn") > own
-
-
-def test_turns_that_no_persona_says_are_counted_and_leave_the_hazards(
-    strangers: list[DialogueRecord],
-) -> None:
-    odd = deepcopy(strangers)
-    odd[0].messages[0]["content"] = "NOBODY SAYS THIS"
-    realism = measure_realism(odd, ScriptedUser(), resamples=20)
-    assert f"1 of {realism.turns} logged turns are impossible" in realism["nats_per_turn"].why_not
-    assert realism["nats_per_character"].simulator is None
-    assert 0 < measured(realism, "stop_brier") < 1
-    json.dumps(realism.to_dict(), allow_nan=False)
-    assert "are impossible for the simulator" in realism.table()
-    assert "are impossible for the simulator" in realism.to_html()
-
-
-def test_without_its_beginning_an_excerpt_does_not_show_who_is_speaking(
-    strangers: list[DialogueRecord],
-) -> None:
-    cut = [replace(strangers[0], extra={"censored": ["beginning"]}), *strangers[1:]]
-    realism = measure_realism(cut, ScriptedUser(), resamples=20)
-    missing = len(user_turns(cut[0]))
-    assert f"likelihood of {missing} of {realism.turns} logged turns" in realism["nats_per_turn"].why_not
-    assert 0 < measured(realism, "stop_brier") < 1
-
-
-def test_a_subclass_may_run_another_program(strangers: list[DialogueRecord]) -> None:
-    class Sure(ScriptedUser):
-        def log_prob(
-            self, requests: Sequence[UserRequest], replies: Sequence[UserReply]
-        ) -> list[ReplyLogProb]:
-            return [ReplyLogProb(-0.5, -0.5) for _ in replies]
-
-    realism = measure_realism(strangers, Sure(), resamples=20)
-    assert measured(realism, "nats_per_turn") == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("count", [4, 7, 11])
