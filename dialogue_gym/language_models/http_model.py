@@ -142,18 +142,27 @@ class HttpModel:
             ValueError: there is no tokenizer, a conversation is malformed or longer than the context.
             LanguageModelError: the server failed.
         """
-        if len(requests) != len(texts):
-            raise ValueError(f"{len(requests)} requests but {len(texts)} texts")
-        codec = self._needs_codec("score")
-        rows = [
-            (context_ids(codec, request), codec.reply_ids(text))
-            for request, text in zip(requests, texts, strict=True)
-        ]
-        outcomes = self._call(lambda server: _gathered(self._rows.score(server, *row) for row in rows))
-        for outcome in outcomes:
-            if isinstance(outcome, Failure) and outcome.overflow:
-                raise ValueError(outcome.problem)
-        return [_or_raise(outcome) for outcome in outcomes]
+        rows = self._to_score(requests, texts)
+        return _scores(self._call(lambda server: _gathered(self._rows.score(server, *row) for row in rows)))
+
+    def score_everywhere(
+        self, requests: Sequence[GenerationRequest], texts: Sequence[str | Sequence[int]]
+    ) -> list[list[list[float]]]:
+        """``score`` by each server, in the order of ``base_url``, to see that all have the same weights.
+
+        Raises:
+            ValueError: as in ``score``.
+            LanguageModelError: one of the servers failed.
+        """
+        rows = self._to_score(requests, texts)
+
+        def job(server: Connection) -> Coroutine[Any, Any, list[list[list[float] | Failure]]]:
+            return _gathered(
+                _gathered([self._rows.score(server, *row, only=endpoint) for row in rows])
+                for endpoint in server.endpoints.all
+            )
+
+        return [_scores(outcomes) for outcomes in self._call(job)]
 
     def load_adapter(self, path: str | Path) -> None:
         """Load a LoRA adapter on every server under a fresh name, use it from now on, drop the one before.
@@ -173,6 +182,11 @@ class HttpModel:
         old, self._rows.adapter = self._rows.adapter, new
         if old is not None:
             self._call(lambda connection: http_adapters.unload(connection, old))
+
+    @property
+    def restored(self) -> int:
+        """How often a server that was started anew was given the adapter again, over the model's life."""
+        return self._rows.restored
 
     @property
     def max_context(self) -> int:
@@ -282,13 +296,28 @@ class HttpModel:
             f"max_tokens_field must be one of {', '.join(known)}, got {self.max_tokens_field!r}",
         )
 
-    def _needs_codec(self, method: str) -> ChatCodec:
-        require(self.tokenizer is not None, f"{method} works on token ids: give tokenizer=FOLDER")
-        return self.codec
+    def _to_score(
+        self, requests: Sequence[GenerationRequest], texts: Sequence[str | Sequence[int]]
+    ) -> list[tuple[list[int], list[int]]]:
+        """Contexts and replies in token ids."""
+        if len(requests) != len(texts):
+            raise ValueError(f"{len(requests)} requests but {len(texts)} texts")
+        require(self.tokenizer is not None, "score works on token ids: give tokenizer=FOLDER")
+        return [
+            (context_ids(self.codec, request), self.codec.reply_ids(text))
+            for request, text in zip(requests, texts, strict=True)
+        ]
 
 
 async def _gathered(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return await asyncio.gather(*coroutines)
+
+
+def _scores(outcomes: Sequence[list[float] | Failure]) -> list[list[float]]:
+    for outcome in outcomes:
+        if isinstance(outcome, Failure) and outcome.overflow:
+            raise ValueError(outcome.problem)
+    return [_or_raise(outcome) for outcome in outcomes]
 
 
 def _or_raise(outcome: T | Failure) -> T:

@@ -12,6 +12,7 @@ from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.http_adapters import Adapter
 from dialogue_gym.language_models.http_answers import Failure, read_answer
 from dialogue_gym.language_models.http_calls import Connection, Question
+from dialogue_gym.language_models.http_endpoints import Endpoint
 from dialogue_gym.seeding import NoiseKey
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class Rows:
         model: the name that the servers know.
         codec: of the model's tokenizer; None to ask for chat completions.
         adapter: what is asked for in the model's place.
+        restored: how often a server that had lost the adapter was given it again.
     """
 
     model: str
@@ -39,6 +41,7 @@ class Rows:
     max_tokens_field: str
     extra_body: Mapping[str, Any]
     adapter: Adapter | None = None
+    restored: int = 0
 
     def prompt(self, request: GenerationRequest) -> list[int] | Completion:
         """The token ids to send (none without a codec), or why there can be no answer."""
@@ -73,19 +76,25 @@ class Rows:
         return outcome
 
     async def score(
-        self, connection: Connection, prompt: list[int], reply: list[int]
+        self, connection: Connection, prompt: list[int], reply: list[int], only: Endpoint | None = None
     ) -> list[float] | Failure:
-        """Log-probabilities of a reply's tokens."""
+        """Log-probabilities of a reply's tokens, by any server or by this one."""
         body = self._body(http_tokens.scoring_fields([*prompt, *reply]))
         read = partial(http_tokens.read_scores, reply=reply)
         async with connection.slots:
-            return await self._ask(connection, Question("completions", read, body, "completion"), _ASIDE)
+            question = Question("completions", read, body, "completion")
+            return await self._ask(connection, question, _ASIDE, only=only)
 
     async def _ask(
-        self, connection: Connection, question: Question[T], key: NoiseKey, dialogue_id: Hashable = None
+        self,
+        connection: Connection,
+        question: Question[T],
+        key: NoiseKey,
+        dialogue_id: Hashable = None,
+        only: Endpoint | None = None,
     ) -> T | Failure:
         """Ask; a server that does not know the adapter, as after a new start, is given it and asked again."""
-        outcome = await connection.ask(question, key, dialogue_id)
+        outcome = await connection.ask(question, key, dialogue_id, only)
         for _ in connection.endpoints.all:
             adapter = self.adapter
             if adapter is None or not isinstance(outcome, Failure) or not outcome.missing:
@@ -93,7 +102,8 @@ class Rows:
             problem = await http_adapters.restore(connection, adapter, outcome.url)
             if problem is not None:
                 return replace(outcome, problem=problem)
-            outcome = await connection.ask(question, key, dialogue_id)
+            self.restored += 1
+            outcome = await connection.ask(question, key, dialogue_id, only)
         return outcome
 
     async def max_context(self, connection: Connection) -> int | Failure | None:

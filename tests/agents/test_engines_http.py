@@ -14,12 +14,13 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from dialogue_agents.grpo.__main__ import main
+from dialogue_agents.grpo.engines import EngineDrift
 from dialogue_agents.grpo.run import run
 from dialogue_agents.unscored import NothingScored
 from dialogue_gym.language_models import LanguageModelError
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.logs import read_log
-from tests.fake_server import FakeServer
+from tests.fake_server import Call, FakeServer
 
 
 class TorchEngine:
@@ -46,6 +47,31 @@ class TorchEngine:
         return nullcontext()
 
 
+class Restarting(FakeServer):
+    """Is started anew, with another engine, when it is to sample with its first adapter."""
+
+    def __init__(self, then: TorchEngine, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.then: TorchEngine | None = then
+
+    def _answer(self, call: Call) -> tuple[int, Any]:
+        if self.then and call.body.get("return_token_ids") and call.body["model"] in self.adapters:
+            self.adapters.clear()
+            self.engine, self.then = self.then, None
+        return super()._answer(call)
+
+
+@pytest.fixture
+def other_weights(policy_folder: Path, tmp_path: Path) -> TorchEngine:
+    """An engine of the policy's shape and of other numbers."""
+    model: Any = AutoModelForCausalLM.from_pretrained(policy_folder)
+    with quiet(), torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+        model.save_pretrained(tmp_path / "other")
+    return TorchEngine(tmp_path / "other")
+
+
 @pytest.fixture
 def servers(policy_folder: Path) -> Any:
     engine = TorchEngine(policy_folder)
@@ -69,6 +95,41 @@ def test_a_run_against_two_servers(make_settings: Any, train: Any, servers: Any)
         assert set(asked) - {"m"} == {"0", "1", "2"}
         assert asked.count("m") <= 1  # how it means its log-probabilities
         assert [Path(path).name for path in server.adapters.values()] == ["2"]
+
+
+def test_one_server_of_other_weights_is_found_whoever_is_asked_first(
+    make_settings: Any, policy_folder: Path, other_weights: TorchEngine
+) -> None:
+    right = TorchEngine(policy_folder)
+    with (
+        FakeServer(engine=right, max_context=512) as one,
+        FakeServer(engine=right, max_context=512) as two,
+        FakeServer(engine=other_weights, max_context=512) as wrong,
+    ):
+        settings = make_settings(lora_rank=4, engine=spec([one, two, wrong], concurrency=1))
+        with pytest.raises(EngineDrift, match="after update 0"):
+            run(settings)
+    for server in (one, two, wrong):
+        assert len({json.dumps(c.body) for c in server.calls if "prompt_logprobs" in c.body}) >= 6
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_one_that_is_started_anew_is_held_against_the_trainer_before_anything_is_learned(
+    make_settings: Any, policy_folder: Path, other_weights: TorchEngine, same: bool
+) -> None:
+    right = TorchEngine(policy_folder)
+    then = TorchEngine(policy_folder) if same else other_weights
+    with (
+        FakeServer(engine=right, max_context=512) as stays,
+        Restarting(then, engine=right, max_context=512) as restarts,
+    ):
+        settings = make_settings(lora_rank=4, engine=spec([stays, restarts]), steps=2)
+        if same:
+            assert len(run(settings)["curve"]) == 2
+        else:
+            with pytest.raises(EngineDrift, match=r"after update 0.*Nothing was learned"):
+                run(settings)
+    assert restarts.then is None
 
 
 def test_dialogues_go_on_apart_and_are_the_same_in_lockstep(make_settings: Any, servers: Any) -> None:

@@ -15,6 +15,7 @@ from dialogue_agents.grpo.settings import LearnerSettings, RunSettings
 from dialogue_gym.language_models import (
     AdapterModel,
     GenerationRequest,
+    HttpModel,
     Sampling,
     load_adapter_model,
 )
@@ -102,6 +103,9 @@ class SyncedEngine:
     def current(self, trainer: Any) -> Iterator[AdapterModel]:
         """The engine, once it has the trainer's adapter and says what the trainer says.
 
+        A server that was started anew meanwhile may have come back with other weights under the adapter. Then
+        the engine is held against the trainer again before anything is learned from what it said.
+
         Raises:
             EngineDrift: it says something else.
             LanguageModelError: it does not take the adapter, or fails.
@@ -121,7 +125,11 @@ class SyncedEngine:
         if accelerator.is_main_process:  # all have loaded theirs
             keep_only(folder)
         self.metrics["engine/sync_s"] = time.perf_counter() - begun
+        restored = _restored(self.model)
         yield self.model
+        if _restored(self.model) > restored:
+            self.metrics["engine/drift"] = max(self.metrics["engine/drift"], self._drift(self._own))
+            self._check(trainer.state.global_step)
 
     def played(self, trajectories: Sequence[Trajectory]) -> None:
         """Keep some replies of a rollout, spread over it, for the next probe."""
@@ -129,11 +137,20 @@ class SyncedEngine:
         self._replies = [last_reply(t) for t in spoken[:: math.ceil(len(spoken) / PROBES) or 1]]
 
     def _drift(self, own: TransformersModel) -> float:
-        """The largest difference between the log-probabilities that trainer and engine give to a token."""
+        """The largest difference between the log-probabilities that trainer and servers give to a token."""
         self._replies = self._replies or self._first_replies()
         requests, replies = [request for request, _ in self._replies], [ids for _, ids in self._replies]
-        rows = zip(own.score(requests, replies), self.model.score(requests, replies), strict=True)
+        expected = own.score(requests, replies)
+        rows = [pair for said in self._said(requests, replies) for pair in zip(expected, said, strict=True)]
         return max(_gap(a, b) for left, right in rows for a, b in zip(left, right, strict=True))
+
+    def _said(
+        self, requests: Sequence[GenerationRequest], replies: Sequence[list[int]]
+    ) -> list[list[list[float]]]:
+        """The scores of each server; of the engine, where that is one."""
+        if isinstance(self.model, HttpModel):
+            return self.model.score_everywhere(requests, replies)
+        return [self.model.score(requests, replies)]
 
     def _first_replies(self) -> list[tuple[GenerationRequest, list[int]]]:
         """What the engine says before any dialogue was played.
@@ -165,7 +182,7 @@ class SyncedEngine:
             raise EngineDrift(
                 f"after update {update} the engine's log-probability of a token is {drift:.3g} off the "
                 f"trainer's, more than max_drift {bound:g}: does it serve other weights, or in other "
-                "precision? Nothing was sampled from it; --resume goes on from the last checkpoint"
+                "precision? Nothing was learned from it; --resume goes on from the last checkpoint"
             )
 
 
@@ -236,6 +253,11 @@ def last_reply(trajectory: Trajectory) -> tuple[GenerationRequest, list[int]]:
     key = NoiseKey((trajectory.record.task_seed, trajectory.record.reply_seed, "probe"))
     prompt = trajectory.token_ids[:start]
     return GenerationRequest(("probe", key), (), key, prompt), trajectory.token_ids[start:]
+
+
+def _restored(model: AdapterModel) -> int:
+    """How often one of its servers was started anew and given its adapter again."""
+    return model.restored if isinstance(model, HttpModel) else 0
 
 
 def _gap(left: float, right: float) -> float:
