@@ -136,6 +136,14 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     try:
         seconds = float(value)
     except ValueError:
-        date = parsedate_tz(value)
-        seconds = mktime_tz(date) - time.time() if date else 0.0
+        seconds = _seconds_until(value)
     return max(0.0, seconds)
+
+
+def _seconds_until(value: str) -> float:
+    """From now to an HTTP date; 0 where it is none, or one that cannot be."""
+    try:
+        date = parsedate_tz(value)
+        return mktime_tz(date) - time.time() if date else 0.0
+    except (ValueError, OverflowError):
+        return 0.0

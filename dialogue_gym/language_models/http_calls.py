@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _LONGEST_BACKOFF = 16  # times the first wait
 _SHOWN = 300  # characters of what a server says
+_REFUSAL_KEPT_S = 60.0  # of a question that is asked once
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Connection:
         self.slots = asyncio.Semaphore(concurrency)
         self._name, self._patience, self._key, self._key_variable = name, patience, key, key_variable
         self._client = make_client(urls[0], key, patience.timeout_s, concurrency)
-        self._once: dict[str, asyncio.Task[Any]] = {}
+        self._once: dict[str, tuple[float, asyncio.Task[Any]]] = {}
         self.thread = LoopThread("http-language-model", at_end=self._client.close)
 
     async def ask(
@@ -123,10 +124,15 @@ class Connection:
         return 0 if self.endpoints.absent else self._patience.max_retries
 
     async def ask_once(self, question: Question[T], key: NoiseKey) -> T | Failure:
-        """Ask what does not change; all who want to know share the answer, and a failure is not kept."""
-        task: asyncio.Task[T | Failure] | None = self._once.get(question.path)
-        if task is None or (task.done() and (task.cancelled() or isinstance(task.result(), Failure))):
-            task = self._once[question.path] = asyncio.create_task(self.ask(question, key))
+        """Ask what does not change; all who want to know share the answer.
+
+        A refusal is kept for a minute, so that not every row asks in vain; any other failure is not.
+        """
+        now = asyncio.get_running_loop().time()
+        asked, task = self._once.get(question.path, (now, None))
+        if task is None or _forgotten(task, now - asked):
+            task = asyncio.create_task(self.ask(question, key))
+            self._once[question.path] = now, task
         return await asyncio.shield(task)
 
     async def _attempt(self, question: Question[T], endpoint: Endpoint, deadline: float) -> T | Failure:
@@ -167,7 +173,8 @@ class Connection:
             self.endpoints.refused(endpoint)
         else:
             self.endpoints.met = True
-        self.endpoints.rest(endpoint, failure.wait_s)
+        # no longer than a row could wait: whatever it asks for, it is not out for the whole run
+        self.endpoints.rest(endpoint, min(failure.wait_s, self._patience.deadline_s))
         jitter = key.child("retry", attempt).uniform()
         backoff = self._patience.backoff_s * min(2.0**attempt, _LONGEST_BACKOFF) * (1 - jitter / 2)
         elsewhere = not alone and self.endpoints.others_than(endpoint)
@@ -187,6 +194,16 @@ class Connection:
         where = f"{self._name!r} at {endpoint.url}"
         line = "; ".join(filter(None, [f"{where}: {problem}", failure.advice]))
         return replace(failure, problem=line, url=endpoint.url)
+
+
+def _forgotten(task: asyncio.Task[Any], age_s: float) -> bool:
+    """Whether what was asked once is to be asked again."""
+    if not task.done():
+        return False
+    if task.cancelled() or task.exception():
+        return True
+    outcome = task.result()
+    return isinstance(outcome, Failure) and (outcome.transient or age_s > _REFUSAL_KEPT_S)
 
 
 def _parsed(content: bytes) -> Any:

@@ -1,0 +1,106 @@
+"""What calls of many rows share: questions that are asked once, servers that rest, and one deadline a row."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openai")
+
+from dialogue_gym.language_models import GenerationRequest, HttpModel, Sampling, http_calls
+from dialogue_gym.language_models.http_answers import refused
+from dialogue_gym.language_models.http_calls import Connection, Patience
+from dialogue_gym.seeding import NoiseKey
+from tests.fake_server import FakeServer
+from tests.fake_server_engine import KeyedEngine
+
+TINY = str(files("dialogue_gym.language_models") / "tiny")
+ENGINE = KeyedEngine(1000, 1)
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+class Opened:
+    """Models of servers, closed after the test."""
+
+    def __init__(self) -> None:
+        self.models: list[HttpModel] = []
+
+    def __call__(self, *servers: FakeServer, **settings: Any) -> HttpModel:
+        urls = [server.base_url for server in servers]
+        quick = {"tokenizer": TINY, "backoff_s": 0.01, "timeout_s": 30.0}
+        self.models.append(HttpModel(urls, "m", **{**quick, **settings}))
+        return self.models[-1]
+
+
+@pytest.fixture
+def model_of() -> Iterator[Opened]:
+    opened = Opened()
+    yield opened
+    for model in opened.models:
+        model.close()
+
+
+def fake(**settings: Any) -> FakeServer:
+    return FakeServer(**{"engine": ENGINE, **settings})
+
+
+def requests(count: int = 1) -> list[GenerationRequest]:
+    return [
+        GenerationRequest(i, ({"role": "user", "content": f"hello {i}"},), NoiseKey((i,)))
+        for i in range(count)
+    ]
+
+
+class TestAskedOnce:
+    def test_a_server_without_a_list_of_models_is_asked_for_it_once(self, model_of: Opened) -> None:
+        with fake(scripts={"models": ["404"] * 99}) as server:
+            model = model_of(server)
+            for _ in range(3):
+                assert {c.error for c in model.generate(requests(5), Sampling(4))} == {None}
+        assert [call.path for call in server.others] == ["models"]
+
+    def test_it_is_asked_again_after_a_while(self, model_of: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http_calls, "_REFUSAL_KEPT_S", 0.0)
+        with fake(scripts={"models": ["404"]}, max_context=77) as server:
+            model = model_of(server)
+            assert model.generate(requests(), Sampling(4))[0].error is None
+            assert model.max_context == 76
+        assert len(server.others) == 2
+
+    def test_a_passing_failure_is_not_kept(self, model_of: Opened) -> None:
+        with fake(scripts={"models": ["500"]}, max_context=77) as server:
+            model = model_of(server, max_retries=0)
+            assert "HTTP 500" in str(model.generate(requests(), Sampling(4))[0].error)
+            assert model.max_context == 76
+
+
+class TestRests:
+    def test_no_server_is_out_for_longer_than_a_row_may_take(self) -> None:
+        connection = Connection("m", ("http://a/v1", "http://b/v1"), Patience(1, 30.0, 4, 0.1), 1, None, "K")
+        try:
+            asks, other = connection.endpoints.all
+            failure = refused(429, {"retry-after": "1e300"}, None, "K")
+            connection._wait(failure, asks, 0, NoiseKey((0,)), alone=False)
+            assert 29.0 < asks.rests_until - connection.endpoints._clock() <= 30.0
+            assert other.rests_until == 0.0
+        finally:
+            connection.thread.close()
+
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            ("7", 7.0),
+            ("-7", 0.0),
+            ("nan", 0.0),
+            ("soon", 0.0),
+            ("Mon, 01 Jan 99999 00:00:00 GMT", 0.0),
+            ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0.0),
+        ],
+    )
+    def test_what_a_server_asks_for(self, value: str, seconds: float) -> None:
+        assert refused(429, {"retry-after": value}, None, "K").wait_s == seconds
