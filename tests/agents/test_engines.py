@@ -1,9 +1,11 @@
 """An engine that is not the trainer's module: adapters, the probe, what its tokens count for, refusals."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -238,6 +240,43 @@ def test_each_process_has_its_share_of_the_addresses(monkeypatch: Any, make_sync
         with pytest.raises(ValueError, match="that is all"):
             load_engine(make_synced(engine=spec), None)  # type: ignore[arg-type]
     assert asked == [["a", "c"], "b"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "own", "expected"),
+    [
+        ("vllm:P", {"lora_rank": 32}, {"lora_rank": 32, "dtype": "float32"}),
+        ("vllm:P", {"lora_rank": 24, "dtype": "bfloat16"}, {"lora_rank": 32, "dtype": "bfloat16"}),
+        (
+            '{"name": "vllm", "path": "P", "lora_rank": 64, "dtype": "auto"}',
+            {},
+            {"lora_rank": 64, "dtype": "auto"},
+        ),
+    ],
+)
+def test_vllm_has_room_for_the_adapter_in_the_learners_precision(
+    monkeypatch: Any, make_synced: Any, spec: str, own: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    made = []
+
+    def make(path: str, **options: Any) -> Any:
+        made.append(options)
+        raise ValueError("that is all")
+
+    monkeypatch.setitem(sys.modules, "vllm", ModuleType("vllm"))
+    monkeypatch.setattr("dialogue_gym.language_models.vllm_engine.VllmModel", make)
+    with pytest.raises(ValueError, match="that is all"):
+        load_engine(make_synced(engine=spec, **own), None)  # type: ignore[arg-type]
+    assert {name: made[0][name] for name in expected} == expected
+
+
+def test_vllm_inside_several_processes_is_refused(monkeypatch: Any, make_synced: Any, capsys: Any) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        ValueError, match="in each of its 2 processes; start servers with vllm serve"
+    ) as caught:
+        load_engine(make_synced(engine="vllm:P"), None)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
 
 
 def test_merging_changes_little_and_leaves_nothing_behind(policy_folder: Path) -> None:

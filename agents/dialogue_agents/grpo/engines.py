@@ -27,6 +27,8 @@ from dialogue_gym.seeding import NoiseKey
 
 PROBES = 8
 """Replies that are scored after every update."""
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM takes as ``max_lora_rank`` (its ``MaxLoRARanks``, 0.32)."""
 
 
 class EngineDrift(ValueError):
@@ -196,15 +198,15 @@ def make_sampler(settings: LearnerSettings, codec: ChatCodec) -> Sampler:
 
 
 def load_engine(settings: LearnerSettings, codec: ChatCodec) -> AdapterModel:
-    """This process's engine; a server that is given no tokenizer has the policy's.
+    """This process's engine, with the learner's settings where its own leave them out.
 
     Raises:
-        ValueError: there is no such engine, or it cannot take token ids and adapters of this tokenizer.
+        ValueError: there is no such engine, it cannot take token ids and adapters of this tokenizer, or it
+            is vLLM inside one of several processes.
         LanguageModelError: no server answers.
     """
     options = own_share(settings.engine_options(), *rank())
-    own = {"tokenizer": policy_path(settings)} if options.get("name") == "http" else {}
-    model = load_adapter_model({**own, **options})
+    model = load_adapter_model({**engine_defaults(settings, options.get("name")), **options})
     if model.codec.identity() != codec.identity():
         raise ValueError(
             f"engine {settings.engine!r} has another tokenizer or chat template than "
@@ -213,6 +215,35 @@ def load_engine(settings: LearnerSettings, codec: ChatCodec) -> AdapterModel:
     if (room := model.max_context) <= settings.max_tokens:
         raise ValueError(f"engine {settings.engine!r} has room for {room} tokens, max_tokens needs more")
     return model
+
+
+def engine_defaults(settings: LearnerSettings, name: Any) -> dict[str, Any]:
+    """What an engine of this name has of the learner: tokenizer, precision, room for its adapters.
+
+    Raises:
+        ValueError: vLLM inside this process, which is one of several.
+    """
+    if name == "http":
+        return {"tokenizer": policy_path(settings)}
+    if name == "vllm":
+        if (processes := rank()[1]) > 1:
+            raise ValueError(
+                f"engine {settings.engine!r}: vLLM in this program would take the same GPU in each of its "
+                f"{processes} processes; start servers with vllm serve (docs/scaling.md) and name them: "
+                "'http://HOST:PORT/v1,http://HOST:PORT/v1#MODEL'"
+            )
+        return {"dtype": settings.dtype, "lora_rank": vllm_rank(settings.lora_rank)}
+    return {"dtype": settings.dtype} if name == "transformers" else {}
+
+
+def vllm_rank(rank: int) -> int:
+    """The lowest bound of an adapter's rank that vLLM takes; the rank itself where it is beyond all of them.
+
+    Example:
+        >>> [vllm_rank(rank) for rank in (4, 16, 24, 32, 1000)]
+        [8, 16, 32, 32, 1000]
+    """
+    return next((bound for bound in VLLM_RANKS if bound >= rank), rank)
 
 
 def policy_path(settings: RunSettings) -> str:
