@@ -64,6 +64,12 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "cli",
             "bring dialogues of others into a log",
         ),
+        "annotate": Command(
+            "dialogue_gym.cli.annotate",
+            "AnnotateSettings",
+            "cli",
+            "turn rewards into a log, for learners that read one",
+        ),
         "calibrate": Command(
             "dialogue_gym.cli.calibrate",
             "CalibrateSettings",
