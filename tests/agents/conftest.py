@@ -66,7 +66,8 @@ class MoodyUser:
         return {"name": "moody"}
 
 
-scorers["math"].register("letters", LettersScorer)
+for kind in ("math", "document"):
+    scorers[kind].register("letters", LettersScorer)
 simulators.register("moody", MoodyUser)
 
 

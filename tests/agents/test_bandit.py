@@ -122,9 +122,10 @@ def hurry(conversation: Any, left: int) -> float:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("algorithm", LEARNERS)
-def test_it_learns_which_arm_suits_the_opening(algorithm: str, seed: int) -> None:
+@pytest.mark.parametrize("env_id", ["MathChat-v0", "DocEditChat-v0"])
+def test_it_learns_which_arm_suits_the_opening(env_id: str, algorithm: str, seed: int) -> None:
     """Any single arm earns one half; the right one for each opening earns 1."""
-    env = make_vector_env("MathChat-v0", 16, simulator=TwoKinds(), scorer=Fits(), max_turns=2)
+    env = make_vector_env(env_id, 16, simulator=TwoKinds(), scorer=Fits(), max_turns=2)
     learner = make_learner(algorithm, "ab", 2, 0.5)
     arms = {"a": Says("short"), "b": Says("long")}
     policy, so_far = BanditPolicy(arms, learner, FeatureReader({"hurry": hurry}), 2), Learned()

@@ -15,12 +15,12 @@ from dialogue_gym.logs import DialogueRecord, append
 from dialogue_gym.simulators import ScriptedUser
 
 
-def record(*said: str, reward: float | None = 1.0) -> DialogueRecord:
+def record(*said: str, reward: float | None = 1.0, env: str = "MathChat-v0") -> DialogueRecord:
     messages: Any = [
         {"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(said)
     ]
     return DialogueRecord(
-        env_id="MathChat-v0",
+        env_id=env,
         split="train",
         task={"canary": "CANARY"},
         persona={"canary": "CANARY"},
@@ -36,24 +36,25 @@ def record(*said: str, reward: float | None = 1.0) -> DialogueRecord:
     )
 
 
+def write(path: Path, env: str = "MathChat-v0") -> Path:
+    said: list[tuple[str, str, float | None]] = [
+        ("x?", "wrong", 0.0),
+        ("x?", "half", 0.5),
+        ("x?", "right", 1.0),
+        ("x?", "failed", None),
+        ("x?", "wrong", 0.0),
+        ("y?", "low", 0.2),
+        ("y?", "less", 0.1),
+        ("z?", "same", 1.0),
+        ("z?", "same", 1.0),
+    ]
+    append(path, [record(heard, answer, reward=reward, env=env) for heard, answer, reward in said])
+    return path
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    path = tmp_path / "best.jsonl"
-    append(
-        path,
-        [
-            record("x?", "wrong", reward=0.0),
-            record("x?", "half", reward=0.5),
-            record("x?", "right", reward=1.0),
-            record("x?", "failed", reward=None),
-            record("x?", "wrong", reward=0.0),
-            record("y?", "low", reward=0.2),
-            record("y?", "less", reward=0.1),
-            record("z?", "same", reward=1.0),
-            record("z?", "same", reward=1.0),
-        ],
-    )
-    return path
+    return write(tmp_path / "best.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -86,10 +87,11 @@ def test_the_best_of_a_prompt_or_of_the_log(log: Path, best_of: Any, share: floa
     assert "CANARY" not in repr(found)
 
 
+@pytest.mark.parametrize("env", ["MathChat-v0", "DocEditChat-v0"])
 def test_it_imitates_the_best_and_calls_no_user(
-    make_settings: Any, log: Path, monkeypatch: pytest.MonkeyPatch
+    env: str, make_settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = make_settings("run")
+    base, log = make_settings("run", env=env), write(tmp_path / "log.jsonl", env)
     given = {f.name: getattr(base, f.name) for f in fields(RunSettings)}
     settings = SFTSettings(**{**given, "env_kwargs": "{}", "logs": log, "epochs": 30, "eval_dialogues": 0})
     calls: list[int] = []
