@@ -41,17 +41,26 @@ class StopWhenNotFinite(TrainerCallback):  # type: ignore[misc]
         if not bool(torch.isfinite(loss.detach()).all()):
             raise self._stop("loss", update)
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        """Look at the gradients.
+    def check_gradients(self, model: torch.nn.Module, update: int) -> None:
+        """Look at the gradients that came of the latest loss.
+
+        Args:
+            model: whose.
+            update: how many there have been before.
 
         Raises:
             NotFinite: one is not finite.
         """
         found = [p.grad for p in model.parameters() if p.grad is not None]
         if not all(bool(torch.isfinite(grad).all()) for grad in found):
-            raise self._stop("gradient", state.global_step)
+            raise self._stop("gradient", update)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """``check_gradients`` in the loop of transformers' trainer."""
+        self.check_gradients(model, state.global_step)
 
     def _stop(self, what: str, update: int) -> NotFinite:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(self.batch, self.path)
         return NotFinite(
             f"the {what} of update {update + 1} is not finite; its batch is in {self.path}; "

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from dialogue_agents.drift.__main__ import main
 from dialogue_agents.drift.run import run
 from dialogue_agents.drift.settings import DriftSettings
 from dialogue_agents.environments import make_env
+from dialogue_agents.finite import NotFinite
 from dialogue_agents.grpo import progress
 from dialogue_agents.grpo.run import load_policy
 from dialogue_agents.grpo.settings import GRPOSettings, RunSettings
@@ -101,6 +103,18 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     assert same(whole, killed)
     with pytest.raises(ValueError, match="has other settings: beta; resume with those"):
         run(replace(killed, resume=True, beta=1.0))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(make_drift: Any) -> None:
+    """The trainer is SFT's as well."""
+    settings = make_drift(learning_rate=1e30, eval_dialogues=0, batch_size=8)
+    with pytest.raises(
+        NotFinite, match=r"the (loss|gradient) of update \d is not finite; its batch is in .*bad-batch\.pt"
+    ):
+        run(settings)
+    assert torch.load(settings.out / "bad-batch.pt")["input_ids"].shape[0] == 8
+    assert not (settings.out / "result.json").exists()
+    assert not (settings.out / "policy").exists()
 
 
 @pytest.mark.parametrize(

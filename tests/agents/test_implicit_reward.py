@@ -11,11 +11,13 @@ pytest.importorskip("trl")
 
 import torch
 
+from dialogue_agents.finite import NotFinite
 from dialogue_agents.implicit_reward.__main__ import main
 from dialogue_agents.implicit_reward.fit import fit, outcome_loss
 from dialogue_agents.implicit_reward.settings import ImplicitRewardSettings
 from dialogue_gym.logs import DialogueRecord, append
 from dialogue_gym.rewards import ImplicitTurnReward
+from dialogue_gym.rewards.implicit import MANIFEST
 from dialogue_gym.seeding import NoiseKey
 
 GOOD, BAD = "yes", "no"
@@ -111,10 +113,32 @@ def test_logs_that_cannot_be_used(tmp_path: Path, policy_folder: Path, records: 
 
 def test_a_loss_that_is_no_number(tmp_path: Path, policy_folder: Path) -> None:
     records = [record(task, member) for task in range(6) for member in range(3)]
+    settings = settings_of(tmp_path, policy_folder, records, learning_rate=1e30, batch_size=4)
     with pytest.raises(
-        ValueError, match=r"the loss of update . is not finite; a lower learning_rate may help"
+        NotFinite, match=r"the loss of update [2-4] is not finite; its batch is in .*bad-batch\.pt"
     ):
-        fit(settings_of(tmp_path, policy_folder, records, learning_rate=1e30, batch_size=4))
+        fit(settings)
+    batch = torch.load(settings.out / "bad-batch.pt")
+    assert batch["input_ids"].shape == batch["labels"].shape
+    assert len(batch["input_ids"]) == len(batch["reference"]) == len(batch["outcomes"]) == 4
+    assert not (settings.out / MANIFEST).exists()
+
+
+def test_a_gradient_that_is_no_number_where_the_loss_is_one(
+    tmp_path: Path, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slope of a root is infinite at 0."""
+
+    def steep(logits: torch.Tensor, *rest: Any) -> torch.Tensor:
+        return outcome_loss(logits, *rest) + (0 * logits.sum()).sqrt()
+
+    monkeypatch.setattr("dialogue_agents.implicit_reward.fit.outcome_loss", steep)
+    records = [record(task, member) for task in range(6) for member in range(3)]
+    settings = settings_of(tmp_path, policy_folder, records, batch_size=4)
+    with pytest.raises(NotFinite, match="the gradient of update 1 is not finite; its batch is in"):
+        fit(settings)
+    assert (settings.out / "bad-batch.pt").exists()
+    assert not (settings.out / MANIFEST).exists()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import dialogue_gym.language_models.quiet  # noqa: F401  before transformers is 
 
 # isort: split
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil, log
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from dialogue_agents.finite import NotFinite
+from dialogue_agents.finite import StopWhenNotFinite
 from dialogue_agents.imitation.logged import by_prompt, read_dialogues
 from dialogue_agents.imitation.trainer import training_row
 from dialogue_agents.implicit_reward.settings import ImplicitRewardSettings
@@ -59,7 +59,7 @@ def fit(settings: ImplicitRewardSettings) -> dict[str, Any]:
     Raises:
         FileExistsError: ``out`` holds a model.
         FileNotFoundError: no such log or model.
-        NotFinite: the loss is not a number.
+        NotFinite: a loss or gradient is not finite; what it was computed from is in ``out/bad-batch.pt``.
         ValueError: a log that cannot be used.
     """
     if (settings.out / MANIFEST).exists():
@@ -140,24 +140,21 @@ def _train(
 ) -> dict[str, Any]:
     module, pad = language_model.model, language_model.codec.pad_id
     module.eval()  # without dropout: a log-ratio of two draws of it would be noise
-    batches = [
-        rows[i : i + settings.batch_size]
-        for rows in (train, held)
-        for i in range(0, len(rows), settings.batch_size)
-    ]
     with torch.no_grad():
-        for batch in batches:
-            for row, value in zip(batch, log_probs(*_forward(module, batch, pad)), strict=True):
+        for rows in [*_in_order(settings, train), *_in_order(settings, held)]:
+            batch = _padded(rows, pad, module.device)
+            for row, value in zip(rows, log_probs(_logits(module, batch), batch["labels"]), strict=True):
                 row.reference = float(value)
     before = _evaluate(settings, module, held, pad)
     optimizer = torch.optim.AdamW(module.parameters(), lr=settings.learning_rate, weight_decay=0.0)
-    updates = 0
-    for updates, batch in enumerate(_batches(settings, train), 1):
-        loss = _loss(settings, module, batch, pad)
-        if not bool(torch.isfinite(loss)):
-            raise NotFinite(f"the loss of update {updates} is not finite; a lower learning_rate may help")
+    watch, updates = StopWhenNotFinite(settings.out), 0
+    for updates, rows in enumerate(_batches(settings, train), 1):
+        batch = _padded(rows, pad, module.device)
+        loss = _loss(settings, module, batch)
+        watch.check_loss(loss, batch, updates - 1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        watch.check_gradients(module, updates - 1)
         torch.nn.utils.clip_grad_norm_(module.parameters(), settings.max_grad_norm)
         optimizer.step()
     mean = sum(row.outcome for row in train) / len(train)
@@ -177,34 +174,40 @@ def _batches(settings: ImplicitRewardSettings, rows: Sequence[Row]) -> Iterator[
             yield [rows[i] for i in order[begin : begin + settings.batch_size]]
 
 
-def _evaluate(settings: ImplicitRewardSettings, module: Any, rows: Sequence[Row], pad: int) -> float:
+def _in_order(settings: ImplicitRewardSettings, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    for begin in range(0, len(rows), settings.batch_size):
+        yield rows[begin : begin + settings.batch_size]
+
+
+def _evaluate(settings: ImplicitRewardSettings, module: Any, held: Sequence[Row], pad: int) -> float:
     total = 0.0
     with torch.no_grad():
-        for begin in range(0, len(rows), settings.batch_size):
-            batch = rows[begin : begin + settings.batch_size]
-            total += float(_loss(settings, module, batch, pad)) * len(batch)
-    return total / len(rows)
+        for rows in _in_order(settings, held):
+            total += float(_loss(settings, module, _padded(rows, pad, module.device))) * len(rows)
+    return total / len(held)
 
 
-def _loss(settings: ImplicitRewardSettings, module: Any, rows: Sequence[Row], pad: int) -> Tensor:
-    logits, labels = _forward(module, rows, pad)
-    reference = torch.tensor([row.reference for row in rows], device=logits.device)
-    outcomes = torch.tensor([row.outcome for row in rows], device=logits.device)
-    return outcome_loss(logits, labels, reference, outcomes, settings.beta)
+def _loss(settings: ImplicitRewardSettings, module: Any, batch: Mapping[str, Tensor]) -> Tensor:
+    logits = _logits(module, batch)
+    return outcome_loss(logits, batch["labels"], batch["reference"], batch["outcomes"], settings.beta)
 
 
-def _forward(module: Any, rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor]:
-    """Logits and labels of a batch, padded on the right."""
+def _logits(module: Any, batch: Mapping[str, Tensor]) -> Tensor:
+    logits: Tensor = module(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    return logits
+
+
+def _padded(rows: Sequence[Row], pad: int, device: Any) -> dict[str, Tensor]:
+    """All that the loss is computed from; what is shorter is padded on the right."""
     width = max(len(row.ids) for row in rows)
-    ids, mask, labels = (
-        torch.tensor(table, device=module.device)
-        for table in (
-            [row.ids + [pad] * (width - len(row.ids)) for row in rows],
-            [[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in rows],
-            [row.labels + [_IGNORED] * (width - len(row.ids)) for row in rows],
-        )
-    )
-    return module(input_ids=ids, attention_mask=mask).logits, labels
+    tables: dict[str, Any] = {
+        "input_ids": [row.ids + [pad] * (width - len(row.ids)) for row in rows],
+        "attention_mask": [[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in rows],
+        "labels": [row.labels + [_IGNORED] * (width - len(row.ids)) for row in rows],
+        "reference": [row.reference for row in rows],
+        "outcomes": [row.outcome for row in rows],
+    }
+    return {name: torch.tensor(table, device=device) for name, table in tables.items()}
 
 
 def _entropy(outcome: float, said: float) -> float:
