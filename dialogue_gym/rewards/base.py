@@ -21,6 +21,8 @@ class TurnReward(Protocol):
 
     One that knows the sum of a dialogue more cheaply than its parts has a method ``totals`` as well, with
     the arguments of ``rewards`` and one number or None for each dialogue; see there.
+
+    ``dialogue_gym.testing.check_turn_reward`` checks one of yours.
     """
 
     def rewards(self, records: Sequence[DialogueRecord]) -> list[list[float] | None]:
@@ -28,6 +30,9 @@ class TurnReward(Protocol):
 
         A dialogue that is not over is paid as far as it goes. None, a missing reward and not a zero, for
         one that ended unscored or that cannot be judged.
+
+        Raises:
+            ValueError: a dialogue without what the reward needs, such as its task.
         """
         ...
 

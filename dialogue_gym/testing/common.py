@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from dialogue_gym.dialogue import Message
+
 C = TypeVar("C")
 
 ODD_TEXTS = (
@@ -37,6 +39,11 @@ def run_checks(checks: Checks[C], checker: C) -> list[str]:
 def shown(text: str) -> str:
     """A text as messages show it."""
     return repr(text) if len(text) < 80 else f"{len(text)} characters"
+
+
+def conversation(*texts: str) -> list[Message]:
+    """Messages of the user and the agent in turn."""
+    return [{"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(texts)]
 
 
 @contextmanager

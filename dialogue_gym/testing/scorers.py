@@ -16,6 +16,7 @@ from dialogue_gym.testing.common import (
     check_identity,
     check_methods,
     check_number,
+    conversation,
     no_error,
     run_checks,
     shown,
@@ -107,11 +108,6 @@ class _Checker:
             assert isinstance(name, str), f"names of metrics must be str, got {name!r} ({when})"
             check_number(value, f"the metric {name!r} ({when}; leave out what could not be measured)")
         return score
-
-
-def conversation(*texts: str) -> list[Message]:
-    """Messages of the user and the agent in turn."""
-    return [{"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(texts)]
 
 
 def _solution(task: Task) -> str:
