@@ -60,6 +60,7 @@ class Completion:
         finish_reason: "stop" (end of turn), "length", "overflow" (the context is full; nothing
             sampled) or "error".
         error: one line, when ``finish_reason`` is "error" or "overflow".
+        timed_out: whether the error is an answer that did not come in time.
     """
 
     text: str
@@ -68,6 +69,7 @@ class Completion:
     prompt_ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason = "stop"
     error: str | None = None
+    timed_out: bool = False
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dialogue_gym.language_models.http_answers import Failure
@@ -45,14 +45,15 @@ async def load(connection: Connection, adapter: Adapter) -> str | None:
     return f"the adapter {adapter.path!r} cannot be loaded: {refusals[0].problem}"
 
 
-async def restore(connection: Connection, adapter: Adapter, url: str) -> str | None:
-    """Load it again on a server that was started anew meanwhile. The line about why that fails, or None."""
+async def restore(connection: Connection, adapter: Adapter, url: str, deadline: float) -> Failure | None:
+    """Load it again on a server that was started anew meanwhile. Why that fails, or None."""
     [server] = [endpoint for endpoint in connection.endpoints.all if endpoint.url == url]
     fields = {"lora_name": adapter.name, "lora_path": adapter.path}
-    outcome = await _tell(connection, server, "load_lora_adapter", fields)
+    outcome = await _tell(connection, server, "load_lora_adapter", fields, deadline)
     if not isinstance(outcome, Failure):
         return None
-    return f"the adapter {adapter.path!r} is lost and cannot be loaded again: {outcome.problem}"
+    lost = f"the adapter {adapter.path!r} is lost and cannot be loaded again: {outcome.problem}"
+    return replace(outcome, problem=lost)
 
 
 async def unload(connection: Connection, adapter: Adapter, servers: list[Endpoint] | None = None) -> None:
@@ -67,10 +68,14 @@ async def unload(connection: Connection, adapter: Adapter, servers: list[Endpoin
 
 
 async def _tell(
-    connection: Connection, server: Endpoint, path: str, fields: dict[str, str]
+    connection: Connection,
+    server: Endpoint,
+    path: str,
+    fields: dict[str, str],
+    deadline: float | None = None,
 ) -> bool | Failure:
     question = Question(path, read=lambda body: True, body=lambda: fields, advice=_ADVICE)
-    outcome = await connection.ask(question, _KEY, only=server)
+    outcome = await connection.ask(question, _KEY, only=server, deadline=deadline)
     if isinstance(outcome, Failure) and _DONE in outcome.problem:
         return True
     return outcome

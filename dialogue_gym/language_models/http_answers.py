@@ -36,6 +36,7 @@ class Failure:
         overflow: whether the context was too long for the model.
         closed: whether there was no connection at all.
         missing: whether the server knows no such model or path (HTTP 404).
+        timed_out: whether the answer did not come in time.
         url: of the server, once there are no more attempts.
     """
 
@@ -46,6 +47,7 @@ class Failure:
     overflow: bool = False
     closed: bool = False
     missing: bool = False
+    timed_out: bool = False
     url: str = ""
 
 

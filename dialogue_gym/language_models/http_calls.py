@@ -89,6 +89,7 @@ class Connection:
         key: NoiseKey,
         dialogue_id: Hashable = None,
         only: Endpoint | None = None,
+        deadline: float | None = None,
     ) -> T | Failure:
         """Attempts until one succeeds, is hopeless, or there is no time or try left.
 
@@ -97,12 +98,13 @@ class Connection:
             key: of the jitter in waits; no global stream is touched.
             dialogue_id: stays with its server where possible.
             only: the one server to ask.
+            deadline: of the row that it is asked for; its own if None.
 
         Returns:
             The answer, or a failure whose ``problem`` is one whole line for people.
         """
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._patience.deadline_s
+        deadline = deadline or self.deadline()
         failed: Endpoint | None = None
         attempt = 0
         while True:
@@ -119,21 +121,33 @@ class Connection:
             await asyncio.sleep(wait)
             failed, attempt = endpoint, attempt + 1
 
+    def deadline(self) -> float:
+        """Until when a row that begins now must be answered, by the clock of the loop."""
+        return asyncio.get_running_loop().time() + self._patience.deadline_s
+
     def _retries(self) -> int:
         """None where no server has ever been there: one row has waited for it, others need not."""
         return 0 if self.endpoints.absent else self._patience.max_retries
 
-    async def ask_once(self, question: Question[T], key: NoiseKey) -> T | Failure:
+    async def ask_once(
+        self, question: Question[T], key: NoiseKey, deadline: float | None = None
+    ) -> T | Failure:
         """Ask what does not change; all who want to know share the answer.
 
-        A refusal is kept for a minute, so that not every row asks in vain; any other failure is not.
+        A refusal is kept for a minute, so that not every row asks in vain; any other failure is not. The
+        question has a deadline of its own; who asks waits for it until ``deadline`` at most.
         """
         now = asyncio.get_running_loop().time()
         asked, task = self._once.get(question.path, (now, None))
         if task is None or _forgotten(task, now - asked):
             task = asyncio.create_task(self.ask(question, key))
             self._once[question.path] = now, task
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            late = self._late()
+            return replace(late, problem=f"{self._name!r}: {late.problem}; {late.advice}")
 
     async def _attempt(self, question: Question[T], endpoint: Endpoint, deadline: float) -> T | Failure:
         import httpx2
@@ -149,11 +163,10 @@ class Connection:
                 return self._refused(question, answer)
             return question.read(answer.content)
         except TimeoutError:
-            late = f"no answer within {self._patience.deadline_s:g} s"
-            return Failure(late, "a longer deadline_s may help")
+            return self._late()
         except openai.APITimeoutError:
             late = f"no answer within {self._patience.timeout_s:g} s"
-            return Failure(late, "a longer timeout_s may help")
+            return Failure(late, "a longer timeout_s may help", timed_out=True)
         except openai.APIConnectionError as error:
             cause = one_line(str(error.__cause__)) or type(error.__cause__).__name__
             closed = isinstance(error.__cause__, httpx2.ConnectError)
@@ -161,6 +174,10 @@ class Connection:
         except UnusableAnswerError as error:
             advice = "is base_url an OpenAI-style API?"
             return Failure(f"the answer is no {question.of}: {error}", advice)
+
+    def _late(self) -> Failure:
+        late = f"no answer within {self._patience.deadline_s:g} s"
+        return Failure(late, "a longer deadline_s may help", timed_out=True)
 
     def _refused(self, question: Question[Any], answer: "httpx2.Response") -> Failure:
         failure = refused(answer.status_code, answer.headers, _parsed(answer.content), self._key_variable)

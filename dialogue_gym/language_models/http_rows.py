@@ -1,7 +1,7 @@
 """Rows of a batch, turned into questions to servers, and their answers into completions."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -66,13 +66,15 @@ class Rows:
             return prompt
         # held while a row waits for its next attempt, too: a server in trouble is asked less
         async with connection.slots:
-            question = await self._question(connection, request, prompt, sampling)
+            deadline = connection.deadline()
+            question = await self._question(connection, request, prompt, sampling, deadline)
             if isinstance(question, Failure):
                 outcome: Completion | Failure = question
             else:
-                outcome = await self._ask(connection, question, request.key, request.dialogue_id)
+                outcome = await self._ask(connection, question, request.key, deadline, request.dialogue_id)
         if isinstance(outcome, Failure):
-            return failed(outcome.problem, prompt, "overflow" if outcome.overflow else "error")
+            reason: Literal["error", "overflow"] = "overflow" if outcome.overflow else "error"
+            return failed(outcome.problem, prompt, reason, outcome.timed_out)
         return outcome
 
     async def score(
@@ -83,43 +85,51 @@ class Rows:
         read = partial(http_tokens.read_scores, reply=reply)
         async with connection.slots:
             question = Question("completions", read, body, "completion")
-            return await self._ask(connection, question, _ASIDE, only=only)
+            return await self._ask(connection, question, _ASIDE, connection.deadline(), only=only)
 
     async def _ask(
         self,
         connection: Connection,
         question: Question[T],
         key: NoiseKey,
+        deadline: float,
         dialogue_id: Hashable = None,
         only: Endpoint | None = None,
     ) -> T | Failure:
         """Ask; a server that does not know the adapter, as after a new start, is given it and asked again."""
-        outcome = await connection.ask(question, key, dialogue_id, only)
+        outcome = await connection.ask(question, key, dialogue_id, only, deadline)
         for _ in connection.endpoints.all:
             adapter = self.adapter
             if adapter is None or not isinstance(outcome, Failure) or not outcome.missing:
                 break
-            problem = await http_adapters.restore(connection, adapter, outcome.url)
-            if problem is not None:
-                return replace(outcome, problem=problem)
+            lost = await http_adapters.restore(connection, adapter, outcome.url, deadline)
+            if lost is not None:
+                return lost
             self.restored += 1
-            outcome = await connection.ask(question, key, dialogue_id, only)
+            outcome = await connection.ask(question, key, dialogue_id, only, deadline)
         return outcome
 
-    async def max_context(self, connection: Connection) -> int | Failure | None:
+    async def max_context(
+        self, connection: Connection, deadline: float | None = None
+    ) -> int | Failure | None:
         """Tokens of context and reply together, by what the server says; None where it does not."""
         read = partial(http_tokens.read_max_context, model=self.model)
-        return await connection.ask_once(Question("models", read, of="list of models"), _ASIDE)
+        return await connection.ask_once(Question("models", read, of="list of models"), _ASIDE, deadline)
 
     async def _question(
-        self, connection: Connection, request: GenerationRequest, prompt: list[int], sampling: Sampling
+        self,
+        connection: Connection,
+        request: GenerationRequest,
+        prompt: list[int],
+        sampling: Sampling,
+        deadline: float,
     ) -> Question[Completion] | Failure:
         """What to ask for a row, or why there is no use in asking."""
         seed = {"seed": request.key.child("tokens").seed() % _SEEDS if self.seed else None}
         if self.codec is None:
             fields = self._chat_fields(request, sampling)
             return Question("chat/completions", read_answer, self._body(fields | seed))
-        limit = await self.max_context(connection)
+        limit = await self.max_context(connection, deadline)
         if isinstance(limit, Failure):
             if limit.transient:
                 return limit
@@ -128,20 +138,20 @@ class Rows:
             problem = f"the context has {len(prompt)} tokens; with a reply at most {limit} fit"
             return Failure(problem, transient=False, overflow=True)
         if sampling.temperature not in (0.0, 1.0) or sampling.top_p < 1.0:
-            raw = await self._gives_raw_log_probs(connection)
+            raw = await self._gives_raw_log_probs(connection, deadline)
             if isinstance(raw, Failure):
                 return raw
         fields = http_tokens.sampling_fields(prompt, sampling, self.codec.end_of_turn_id, limit)
         read = partial(http_tokens.read_reply, prompt=prompt, codec=self.codec)
         return Question("completions", read, self._body(fields | seed), "completion")
 
-    async def _gives_raw_log_probs(self, connection: Connection) -> Failure | None:
+    async def _gives_raw_log_probs(self, connection: Connection, deadline: float) -> Failure | None:
         """A failure where the server's log-probabilities are not of the tempered distribution."""
         assert self.codec is not None
         fields = {"model": self.model, **http_tokens.mode_fields(self.codec)}
         read = partial(http_tokens.read_mode, codec=self.codec)
         question = Question("completions", read, lambda: fields, "completion")
-        outcome = await connection.ask_once(question, _ASIDE)
+        outcome = await connection.ask_once(question, _ASIDE, deadline)
         return outcome if isinstance(outcome, Failure) else None
 
     def _chat_fields(self, request: GenerationRequest, sampling: Sampling) -> dict[str, Any]:
@@ -173,7 +183,10 @@ def context_ids(codec: ChatCodec, request: GenerationRequest) -> list[int]:
 
 
 def failed(
-    error: str, prompt: Sequence[int] = (), reason: Literal["error", "overflow"] = "error"
+    error: str,
+    prompt: Sequence[int] = (),
+    reason: Literal["error", "overflow"] = "error",
+    timed_out: bool = False,
 ) -> Completion:
     """A completion that has none."""
-    return Completion("", prompt_ids=list(prompt), finish_reason=reason, error=error)
+    return Completion("", prompt_ids=list(prompt), finish_reason=reason, error=error, timed_out=timed_out)

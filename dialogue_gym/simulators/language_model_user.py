@@ -116,7 +116,8 @@ class LanguageModelUser:
     def _reply(self, completion: Completion) -> UserReply:
         if completion.finish_reason in ("error", "overflow"):
             error = completion.error or f"language model: {completion.finish_reason}"
-            return UserReply("", error=error, overflow=completion.finish_reason == "overflow")
+            full = completion.finish_reason == "overflow"
+            return UserReply("", error=error, timed_out=completion.timed_out, overflow=full)
         text, stop = self.read(completion.text)
         metadata = {"tokens": len(completion.token_ids), "finish_reason": completion.finish_reason}
         return UserReply(text, stop, metadata)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 pytest.importorskip("openai")
@@ -104,3 +106,49 @@ class TestRests:
     )
     def test_what_a_server_asks_for(self, value: str, seconds: float) -> None:
         assert refused(429, {"retry-after": value}, None, "K").wait_s == seconds
+
+
+class TestDeadlines:
+    """Each step takes less than the deadline, all together more."""
+
+    def test_the_questions_before_a_row_are_on_its_time(self, model_of: Opened) -> None:
+        with fake(script=["slow"] * 9, scripts={"models": ["slow"]}, slow_s=0.7) as server:
+            [completion] = model_of(server, deadline_s=1.0).generate(requests(), Sampling(4, 0.7))
+        assert "no answer within 1 s; a longer deadline_s may help" in str(completion.error)
+        assert (completion.finish_reason, completion.timed_out) == ("error", True)
+
+    def test_so_is_an_adapter_that_is_loaded_again(self, model_of: Opened, tmp_path: Path) -> None:
+        with fake(scripts={"load_lora_adapter": [None, "slow"]}, slow_s=0.7) as server:
+            model = model_of(server, deadline_s=1.0)
+            model.load_adapter(tmp_path)
+            assert model.generate(requests(), Sampling(4))[0].error is None
+            server.adapters.clear()
+            server.script.extend(["slow"] * 9)
+            [completion] = model.generate(requests(), Sampling(4))
+        assert "is lost and cannot be loaded again" in str(completion.error)
+        assert "no answer within 1 s" in str(completion.error)
+        assert completion.timed_out
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"deadline_s": 0.3}, "a longer deadline_s may help"),
+            ({"timeout_s": 0.3}, "a longer timeout_s may help"),
+        ],
+    )
+    def test_a_user_that_answers_too_late_ends_the_dialogue_as_a_timeout(
+        self, settings: dict[str, Any], words: str
+    ) -> None:
+        with FakeServer(script=["slow"] * 9, slow_s=30) as server:
+            spec = {"name": "http", "base_url": server.base_url, "model": "m", "max_retries": 0, **settings}
+            env = gym.make("MathChat-v0", simulator="prompted", language_model=spec)
+            _, info = env.reset(seed=0)
+            failure = env.unwrapped.record().extra["failure"]
+            env.unwrapped.simulator.language_model.close()
+        assert info["end_reason"] == "simulator_timeout"
+        assert words in failure
+
+    def test_one_that_answers_with_an_error_does_not(self, model_of: Opened) -> None:
+        with fake(script=["500"] * 9) as server:
+            [completion] = model_of(server, max_retries=0).generate(requests(), Sampling(4))
+        assert (completion.finish_reason, completion.timed_out) == ("error", False)
