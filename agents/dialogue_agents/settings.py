@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dialogue_gym.cli.arguments import json_object
+from dialogue_gym.language_models.shown import shown_settings
 from dialogue_gym.tasks.base import check_split
 
 
@@ -48,9 +49,24 @@ class CommonSettings:
         check_split(self.eval_split)
 
     def described(self) -> dict[str, Any]:
-        """What a run writes down of its settings, and what one that goes on must have in common with it."""
+        """What a run writes down of its settings, and what one that goes on must have in common with it.
+
+        Texts that are passed on to servers and to vLLM may be keys: a short hash stands for each.
+        """
         data: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return data
+        return {name: _shown(value) for name, value in data.items()}
+
+
+def _shown(value: Any) -> Any:
+    """A setting as it is, unless it is a JSON object with what may be a key."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return value
+    try:
+        given = json.loads(value)
+    except (ValueError, RecursionError):  # a name after all
+        return value
+    safe = shown_settings(given)
+    return value if safe == given else json.dumps(safe)
 
 
 def check_at_least(settings: object, least: Mapping[str, float]) -> None:

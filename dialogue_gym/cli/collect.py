@@ -12,6 +12,7 @@ from dialogue_gym.cli.arguments import json_object
 from dialogue_gym.cli.reading import mend_log
 from dialogue_gym.dialogue import EndReason
 from dialogue_gym.envs import DialogueVectorEnv
+from dialogue_gym.language_models.shown import shown_settings
 from dialogue_gym.logs import DialogueRecord, append, read_log, write_log
 from dialogue_gym.rollout import (
     Policy,
@@ -162,7 +163,7 @@ def _conditions(settings: CollectSettings, env: DialogueVectorEnv, policy: Polic
                 "policy": policy.identity(),
                 "max_turns": settings.max_turns,
                 "seed": settings.seed,
-                "env_options": json_object(settings.env_options, "env_options"),
+                "env_options": shown_settings(json_object(settings.env_options, "env_options")),
             }
         )
     )

@@ -24,6 +24,7 @@ from dialogue_gym.language_models.http_settings import (
     require,
 )
 from dialogue_gym.language_models.http_tokens import tokenizer_codec
+from dialogue_gym.language_models.shown import shown
 
 T = TypeVar("T")
 
@@ -65,6 +66,7 @@ class HttpModel:
         seed: whether to send seeds; some servers refuse them.
         max_tokens_field: what the server calls ``Sampling.max_tokens`` in chat completions.
         extra_body: more fields for each request; ``None`` takes one out ({"top_p": None}).
+            Its texts may be keys and are not shown either; logs tell them apart by a short hash.
         api_key_variable: the environment variable that holds the API key. Unless it is the default one, it
             must be set.
 
@@ -93,7 +95,7 @@ class HttpModel:
     token_ids: bool = False
     seed: bool = True
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    extra_body: Mapping[str, Any] | None = None
+    extra_body: Mapping[str, Any] | None = field(default=None, repr=False)
     api_key_variable: str = "OPENAI_API_KEY"
     codec: ChatCodec = field(init=False, repr=False)  # only there with a tokenizer
 
@@ -228,7 +230,7 @@ class HttpModel:
             "seed": self.seed,
             **({"codec": self.codec.identity()} if self.tokenizer else {}),
             **({"adapter": self._rows.adapter.path} if self._rows.adapter else {}),
-            **({"extra_body": dict(self.extra_body)} if self.extra_body else {}),
+            **({"extra_body": shown(self.extra_body)} if self.extra_body else {}),
         }
 
     def __str__(self) -> str:
@@ -286,7 +288,7 @@ class HttpModel:
         check_whole("max_retries", self.max_retries, 0)
         require(
             self.extra_body is None or isinstance(self.extra_body, Mapping),
-            f"extra_body must be a dict, got {self.extra_body!r}",
+            f"extra_body must be a dict, got a {type(self.extra_body).__name__}",
         )
         for name in ("timeout_s", "deadline_s", "backoff_s"):
             check_positive(name, getattr(self, name))

@@ -174,3 +174,29 @@ def test_no_server_is_noticed_before_anything_is_written(tmp_path: Path, capsys:
     assert error.startswith("error: 'm' at http://127.0.0.1:9/v1")
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_no_file_of_a_run_holds_a_key(make_settings: Any, servers: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-1")
+    options = {"extra_body": {"api_key": "sk-canary-2", "more": {"token": ["sk-canary-3"]}, "top_k": 0}}
+    settings = make_settings(
+        lora_rank=4, engine=spec(servers, **options), steps=2, log_dialogues=True, report_to="tensorboard"
+    )
+    run(settings)
+    assert {call.body["api_key"] for server in servers for call in server.calls[1:]} == {"sk-canary-2"}
+    written = {path: path.read_bytes() for path in settings.out.rglob("*") if path.is_file()}
+    assert [path for path, content in written.items() if b"canary" in content] == []
+    assert b'"extra_body\\": {\\"api_key\\": \\"text ' in written[settings.out / "settings.json"]
+
+
+def test_settings_with_other_keys_differ_and_those_without_are_as_they_were_given(make_settings: Any) -> None:
+    def described(**options: Any) -> dict[str, Any]:
+        told: dict[str, Any] = make_settings(lora_rank=4, **options).described()
+        return told
+
+    plain = '{ "name": "vllm", "path": "p", "engine_args": {"gpu_memory_utilization": 0.4} }'
+    assert described(engine=plain)["engine"] == plain
+    keyed = [{"name": "vllm", "path": "p", "engine_args": {"hf_token": token}} for token in ("a", "b", "a")]
+    told = [described(language_model=json.dumps(model))["language_model"] for model in keyed]
+    assert told[0] == told[2] != told[1]
+    assert json.loads(told[0])["path"] == "p"
