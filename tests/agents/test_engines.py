@@ -1,6 +1,7 @@
 """An engine that is not the trainer's module: adapters, the probe, what its tokens count for, refusals."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -322,3 +323,44 @@ def test_a_run_with_merged_rollouts(make_settings: Any) -> None:
     apart = run(make_settings("apart", **changes))
     together = run(make_settings("together", merge_lora=True, **changes))
     assert together["curve"] == pytest.approx(apart["curve"], abs=1e-6)
+
+
+def lowered(trajectories: Any) -> None:
+    """As if everything had been sampled with e times less probability."""
+    for t in trajectories:
+        t.log_probs = [p - m for p, m in zip(t.log_probs, t.loss_mask, strict=True)]
+
+
+def test_without_an_engine_the_difference_is_a_metric_and_no_more(make_settings: Any, train: Any) -> None:
+    same, off = train(make_settings()), train(make_settings(), lowered)
+    assert 0 <= max(logged(same.trainer, "engine/drift_max")) <= 1e-4
+    assert logged(off.trainer, "engine/drift_mean") == pytest.approx([1.0, 1.0], abs=1e-4)
+    assert logged(off.trainer, "engine/weight_mean") == []
+
+
+def test_a_merged_adapter_counts_by_importance_as_an_engine_does(make_settings: Any, train: Any) -> None:
+    changes = {"lora_rank": 4, "merge_lora": True, "steps": 1, "max_grad_norm": 1e9, "fail": 0.0}
+    plain = train(make_settings(**changes))
+    off = train(make_settings(max_drift=2.0, **changes), lowered)
+    assert (off.gradients[0] - 2.0 * plain.gradients[0]).norm() <= 1e-4 * plain.gradients[0].norm()
+    assert logged(plain.trainer, "engine/weight_mean") == pytest.approx([1.0], abs=1e-4)
+    assert logged(off.trainer, "engine/capped_mean") == [1.0]
+    with pytest.raises(EngineDrift, match=r"what the policy sampled after update 0 .* without merge_lora"):
+        train(make_settings(**changes), lowered)
+
+
+@pytest.mark.parametrize("merge_lora", [False, True])
+def test_two_updates_in_bfloat16(make_settings: Any, train: Any, merge_lora: bool) -> None:
+    changes = {"dtype": "bfloat16", "lora_rank": 4, "merge_lora": merge_lora, "learning_rate": RATE}
+    changes |= {"fail": 0.0, "max_tokens": 12}  # so that there are rewards to tell apart
+    watch = train(make_settings(**changes))
+    losses = [entry["loss"] for entry in watch.trainer.state.log_history if "loss" in entry]
+    assert len(losses) == 2
+    assert all(map(math.isfinite, losses))
+    assert all(gradient.isfinite().all() and gradient.norm() > 0 for gradient in watch.gradients)
+    assert len(logged(watch.trainer, "engine/drift_mean")) == 2
+    assert all(0 < drift < 0.5 for drift in logged(watch.trainer, "engine/drift_max"))
+    assert logged(watch.trainer, "engine/weight_mean") == pytest.approx([1.0, 1.0], abs=0.1)
+    trained = {p.dtype for p in watch.trainer.model.parameters() if p.requires_grad}
+    frozen = {p.dtype for p in watch.trainer.model.parameters() if not p.requires_grad}
+    assert (trained, frozen) == ({torch.float32}, {torch.bfloat16})

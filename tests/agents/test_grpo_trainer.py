@@ -26,8 +26,7 @@ def test_overridden_and_relied_on_parts_of_trl_exist() -> None:
         "_compute_loss",
         "_get_per_token_logps_and_entropies",
         "_set_ratios",
-        "_correct",
-        "_note_drift",
+        "_note",
         "_check_drift",
     ]
     scoring = inspect.getsource(trl.GRPOTrainer._generate_and_score_completions)

@@ -108,10 +108,12 @@ class LearnerSettings(RunSettings):
     "vllm:PATH", "http://HOST:PORT/v1#MODEL" or a JSON object ({"name": "http", "base_url": [...], "model":
     ...}); it gets the adapter of lora_rank after every update. A server has the policy's tokenizer."""
     max_drift: float | None = None
-    """Only with engine: stop where after an update trainer and engine differ by more, in the natural
-    log-probability of any token of some replies. None: 0.001 in float32, 0.5 in bfloat16."""
+    """With engine, merge_lora or bfloat16: stop where what was sampled has log-probabilities that are on
+    average further from the trainer's (natural log); with engine also where after an update any token of some
+    replies is. None: 0.001 in float32, 0.5 in bfloat16."""
     importance_cap: float = 2.0
-    """Only with engine: a token counts by the trainer's probability over the engine's, at most this much."""
+    """With engine, merge_lora or bfloat16, where sampling rounds otherwise than training: a token counts by
+    the trainer's probability over that at which it was sampled, at most this much."""
     concurrency: int | None = None
     """Dialogues at once, each at its own pace. None: what is fast with the models, which is all of them where
     only servers are asked, and lockstep where a model in this process is."""
@@ -168,6 +170,11 @@ class LearnerSettings(RunSettings):
         if not self.engine.lstrip().startswith("{"):
             return named_language_model(self.engine)
         return json_object(self.engine, "engine")
+
+    @property
+    def samples_otherwise(self) -> bool:
+        """Whether dialogues are sampled with other arithmetic than they are trained on."""
+        return self.engine is not None or self.merge_lora or self.dtype == "bfloat16"
 
     @property
     def drift_bound(self) -> float:

@@ -23,9 +23,10 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     or rows. This class puts in the behaviour log-probabilities wherever TRL would use its own old ones, and
     an advantage for each token where credit goes by turns. Where a turn or a dialogue has one ratio, the
     old log-probabilities are those at which TRL's ratio of a token is that of its unit, and advantages are
-    weighted so that TRL's mean over tokens is one over units. Where an engine samples, ratios are against the
-    trainer's own log-probabilities at that time, and advantages are weighted by truncated importance weights
-    of the engine's. A loss or gradient that is no number stops training (``NotFinite``). Nothing else is
+    weighted so that TRL's mean over tokens is one over units. How far what was sampled is from the trainer's
+    log-probabilities at that time is a metric. Where sampling has other arithmetic than training (an engine,
+    a merged adapter, bfloat16), ratios are against the trainer's, and advantages are weighted by truncated
+    importance weights. A loss or gradient that is no number stops training (``NotFinite``). Nothing else is
     overridden.
 
     Args:
@@ -80,51 +81,52 @@ class DialogueGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return output
 
     def _set_ratios(self, of_loss: dict[str, Any], new: torch.Tensor) -> None:
-        """Old log-probabilities, and how much an engine's tokens count, once the new ones are known."""
-        units = of_loss.pop("units", None)
-        if self.settings.engine is not None:
-            # at a batch's first use these are of the weights that the engine had: no other forward is needed
-            first = "own_log_probs" not in self._batch
-            self._correct(of_loss, self._batch.setdefault("own_log_probs", new), units, first)
+        """Old log-probabilities, and how much what was sampled counts, once the new ones are known."""
+        units, behaviour = of_loss.pop("units", None), of_loss["old_per_token_logps"]
+        # at a batch's first use these are of the weights that sampled it: no other forward is needed
+        first = "own_log_probs" not in self._batch
+        own = self._batch.setdefault("own_log_probs", new)
+        values = {"drift": (own - behaviour).abs()}
+        if self.settings.samples_otherwise:
+            weights = truncated_weights(own, behaviour, units, self.settings.importance_cap)
+            of_loss["old_per_token_logps"] = own
+            of_loss["advantages"] = _by_token(of_loss["advantages"]) * weights
+            values |= {"weight": weights, "capped": (weights >= self.settings.importance_cap).float()}
+        if first:
+            self._note(values, (of_loss["completion_mask"] * of_loss["tool_mask"]).bool())
         if units is not None:
             of_loss["old_per_token_logps"] = unit_log_probs(new, of_loss["old_per_token_logps"], units)
 
-    def _correct(self, of_loss: dict[str, Any], own: torch.Tensor, units: Any, note: bool) -> None:
-        """Ratios against the trainer's own log-probabilities; the engine's go into the advantages."""
-        behaviour = of_loss["old_per_token_logps"]
-        weights = truncated_weights(own, behaviour, units, self.settings.importance_cap)
-        of_loss["old_per_token_logps"] = own
-        of_loss["advantages"] = _by_token(of_loss["advantages"]) * weights
-        if note:
-            mask = (of_loss["completion_mask"] * of_loss["tool_mask"]).bool()
-            self._note_drift((own - behaviour).abs()[mask], weights[mask])
-
-    def _note_drift(self, gaps: torch.Tensor, weights: torch.Tensor) -> None:
+    def _note(self, values: dict[str, torch.Tensor], mask: torch.Tensor) -> None:
         """Metrics of the trained tokens of a batch, over all processes.
 
         Raises:
             EngineDrift: the mean difference is beyond what is allowed for single tokens.
         """
-        capped = (weights >= self.settings.importance_cap).float()
-        sums = torch.stack([torch.ones_like(gaps), gaps, weights, capped]).sum(1, keepdim=True).T
-        count, *totals = self.accelerator.gather(sums).sum(0).tolist()
-        largest = self.accelerator.gather(torch.cat([gaps, gaps.new_zeros(1)]).max()).max()
+        sums = [value.where(mask, 0.0).sum() for value in values.values()]
+        largest = values["drift"].where(mask, 0.0).max()
+        rows = self.accelerator.gather(torch.stack([mask.sum().float(), largest, *sums]).unsqueeze(0))
+        (count, *totals), drift = rows[:, [0, *range(2, rows.shape[1])]].sum(0).tolist(), rows[:, 1].max()
         if not count:
             return
         metrics = self._metrics["train"]
-        for name, total in zip(("drift", "weight", "capped"), totals, strict=True):
+        for name, total in zip(values, totals, strict=True):
             metrics[f"engine/{name}_mean"].append(total / count)
-        metrics["engine/drift_max"] = [max([float(largest), *metrics["engine/drift_max"]])]
-        self._check_drift(totals[0] / count)
+        metrics["engine/drift_max"] = [max([float(drift), *metrics["engine/drift_max"]])]
+        if self.settings.samples_otherwise:
+            self._check_drift(totals[0] / count)
 
     def _check_drift(self, mean: float) -> None:
-        if not mean <= (bound := self.settings.drift_bound):
-            raise EngineDrift(
-                f"what the engine sampled after update {self.state.global_step} has log-probabilities that "
-                f"are on average {mean:.3g} off the trainer's, more than max_drift {bound:g}: do they lack "
-                "the temperature (vLLM: --logprobs-mode processed_logprobs)? Nothing was learned from them; "
-                "--resume goes on from the last checkpoint"
-            )
+        if mean <= (bound := self.settings.drift_bound):
+            return
+        who, hint = "the engine", "do they lack the temperature (vLLM: --logprobs-mode processed_logprobs)?"
+        if self.settings.engine is None:
+            who, hint = "the policy", "in float32 and without merge_lora there is no such difference."
+        raise EngineDrift(
+            f"what {who} sampled after update {self.state.global_step} has log-probabilities that are on "
+            f"average {mean:.3g} off the trainer's, more than max_drift {bound:g}: {hint} Nothing was "
+            "learned from them; --resume goes on from the last checkpoint"
+        )
 
 
 def _by_token(advantages: torch.Tensor) -> torch.Tensor:
