@@ -17,12 +17,13 @@ from dialogue_agents.finite import NotFinite
 from dialogue_agents.grpo import progress
 from dialogue_agents.grpo.run import load_policy
 from dialogue_agents.grpo.settings import GRPOSettings, RunSettings
+from dialogue_gym import rollout
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.logs import append
-from dialogue_gym.rollout import LanguageModelPolicy, play
+from dialogue_gym.rollout import LanguageModelPolicy, compare, evaluate, make_vector_env, play
 from dialogue_gym.simulators import ScriptedUser
 
 
@@ -44,7 +45,7 @@ def make_drift(make_settings: Callable[..., GRPOSettings]) -> Callable[..., Drif
     """``make_drift(out="run", **settings)``: a run of seconds on 64 dialogues of a random policy."""
 
     def make(out: str = "run", **changes: Any) -> DriftSettings:
-        base = make_settings(out, fail=0.02)
+        base = make_settings(out, fail=0.02, env=changes.get("env", "MathChat-v0"))
         given = {f.name: getattr(base, f.name) for f in fields(RunSettings)}
         own: dict[str, Any] = {"logs": collect(base, 8), "beta": 0.03, "epochs": 1}
         return DriftSettings(**given | own | changes)
@@ -57,8 +58,9 @@ def same(left: DriftSettings, right: DriftSettings) -> bool:
     return all(first[name].equal(second[name]) for name in first)
 
 
-def test_it_learns_and_calls_no_user(make_drift: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = make_drift(epochs=6, batch_size=8)
+@pytest.mark.parametrize("env", ["MathChat-v0", "DocEditChat-v0"])
+def test_it_learns_and_calls_no_user(env: str, make_drift: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = make_drift(env=env, epochs=6, batch_size=8)
     calls: list[int] = []
     monkeypatch.setattr(ScriptedUser, "reply", lambda *_: calls.append(1))
     monkeypatch.setattr("dialogue_agents.environments.build_simulator", lambda *_: calls.append(1))
@@ -70,6 +72,28 @@ def test_it_learns_and_calls_no_user(make_drift: Any, monkeypatch: pytest.Monkey
     assert 0 < result["dialogues"]["trained"] <= result["dialogues"]["logged"]
     assert budget["updates"] == len(losses) == 6 * -(-result["dialogues"]["trained"] // 8)
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_it_improves_over_the_policy_that_played_its_log(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On held-out dialogues, paired, by more than their chance; and no user was called in training."""
+    given: dict[str, Any] = {"cpu": True, "report_to": "none", "eval_dialogues": 0, "seed": seed}
+    log = collect(GRPOSettings(out=tmp_path / "run", **given), tasks=256, seed=seed)
+    settings = DriftSettings(logs=log, out=tmp_path / "run", batch_size=16, **given)
+    with monkeypatch.context() as patch:
+        patch.setattr(ScriptedUser, "reply", lambda *_: pytest.fail("a user was called in training"))
+        run(settings)
+    env = make_vector_env("MathChat-v0", 100, split="test", max_turns=settings.max_turns)
+    before, after = (
+        evaluate(env, rollout.load_policy(name, "math", max_tokens=settings.max_tokens), 300)
+        for name in ("tiny", f"transformers:{settings.out / 'policy'}")
+    )
+    gains = compare(before, after).to_dict()["estimates"]
+    assert gains["reward"]["low"] > 0
+    assert gains["ask_rate"]["low"] > 0
 
 
 def test_a_bound_on_tokens_takes_away_whole_passes(make_drift: Any) -> None:

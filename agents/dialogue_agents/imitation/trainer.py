@@ -20,7 +20,7 @@ from dialogue_gym.language_models.codec import ChatCodec
 
 _NOT_LEARNED = -100
 _NOTHING = 1e-3
-"""A weight, where the mean is 1, that is as good as none."""
+"""A weight below which a dialogue is left out; the mean is 1."""
 
 
 def training_row(
@@ -56,7 +56,9 @@ def training_rows(
     """Rows for the trainer.
 
     Dialogues longer than ``max_length`` tokens are left out, and so are those that weigh next to nothing,
-    which would cost as much time as the others and change nothing.
+    which would cost as much time as the others. What these would add to a gradient is next to nothing, but
+    leaving them out is no mere saving: the loss is a mean over the rows that stay, so that a pass has fewer
+    updates, in each of which those rows count for more.
 
     Raises:
         ValueError: none fits.
