@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from dialogue_agents.bandit.__main__ import main
-from dialogue_agents.bandit.arms import AskThenAnswer, build_arms
+from dialogue_agents.bandit.arms import AskThenAnswer, build_arms, default_asks
 from dialogue_agents.bandit.learners import LEARNERS, LinUCB, Thompson, make_learner
 from dialogue_agents.bandit.policy import BanditPolicy
 from dialogue_agents.bandit.run import Learned, learn_batch, load_policy, run
 from dialogue_agents.bandit.settings import BanditSettings
 from dialogue_agents.unscored import NothingScored
-from dialogue_gym.rollout import PolicyReply, PolicyRequest, make_vector_env
+from dialogue_gym.rollout import PolicyReply, PolicyRequest, make_vector_env, play
 from dialogue_gym.scoring import Score
 from dialogue_gym.seeding import NoiseKey
 from dialogue_gym.simulators import Persona, ScriptedUser, UserReply
+from dialogue_gym.tasks.base import ENV_IDS, Kind
 from dialogue_gym.wrappers import FeatureReader
 
 CONTEXTS = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.5]])
@@ -156,12 +157,34 @@ def test_the_arm_leads_the_whole_dialogue_and_every_row_gets_its_reply() -> None
 def test_arms_that_ask_so_often_and_then_answer() -> None:
     arm = AskThenAnswer("math", 1)
     env = make_vector_env("MathChat-v0", 4, max_turns=3)
-    from dialogue_gym.rollout import play
-
     for t in play(env, arm, range(4), range(4)):
         said = [m["content"] for m in t.record.messages if m["role"] == "assistant"]
         assert said[0].endswith("?")
         assert all("The answer is" in text or "answer" in text.lower() for text in said[1:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "max_turns", "most"),
+    [("math", 2, 1), ("math", 4, 3), ("math", 12, 4), ("document", 6, 5), ("document", 12, 6)],
+)
+def test_our_arms_ask_for_what_may_be_untold_and_leave_a_turn_for_the_answer(
+    kind: Kind, max_turns: int, most: int
+) -> None:
+    asks = default_asks(kind, max_turns)
+    assert list(asks.values()) == list(range(most + 1))
+    names = ["answer at once", "ask once", "ask twice", *(f"ask {n} times" for n in range(3, most + 1))]
+    assert list(asks) == names[: most + 1]
+    env = make_vector_env(ENV_IDS[kind], 8, max_turns=max_turns)
+    *_, arm = build_arms("acts", kind, {}, max_turns).values()
+    told = "The answer is" if kind == "math" else "Draft:"
+    last = [t.record.messages[2 * most + 1 :][:1] for t in play(env, arm, range(8), range(8))]
+    assert any(message["content"].count(told) for messages in last for message in messages)
+
+
+def test_a_dialogue_of_one_turn_leaves_no_choice() -> None:
+    with pytest.raises(ValueError, match="max_turns must be at least 2, one for a question and one for"):
+        build_arms("acts", "math", {}, 1)
+    assert len(build_arms("acts", "math", {"a": 0, "b": 1}, 1)) == 2
 
 
 @pytest.mark.parametrize(
@@ -177,11 +200,11 @@ def test_arms_that_ask_so_often_and_then_answer() -> None:
 )
 def test_arms_that_cannot_be(policy: str, arms: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_arms(policy, "math", arms)
+        build_arms(policy, "math", arms, 12)
 
 
 def test_a_language_model_under_several_prompts() -> None:
-    arms = build_arms("tiny", "math", {"kind": "Be kind.", "plain": ""})
+    arms = build_arms("tiny", "math", {"kind": "Be kind.", "plain": ""}, 12)
     assert [arm.identity()["system_prompt"] for arm in arms.values()] == ["Be kind.", None]
     models = {id(arm.language_model) for arm in arms.values()}  # type: ignore[attr-defined]
     assert len(models) == 1

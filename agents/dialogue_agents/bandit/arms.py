@@ -8,16 +8,15 @@ from dialogue_gym.registry import nearest
 from dialogue_gym.rollout import LanguageModelPolicy, Policy, PolicyReply, PolicyRequest, load_policy
 from dialogue_gym.rollout.text_policy import TextPolicy
 from dialogue_gym.tasks.base import Kind
+from dialogue_gym.tasks.documents import GENRES
+from dialogue_gym.tasks.math_families import FAMILIES
 from dialogue_gym.wrappers.acts import TemplateActs, default_templates
 
-ASKS: dict[str, int] = {
-    "answer at once": 0,
-    "ask once": 1,
-    "ask twice": 2,
-    "ask 4 times": 4,
-    "ask 6 times": 6,
+MOST_ASKS: Mapping[Kind, int] = {
+    "math": max(len(family.facts) for family in FAMILIES),
+    "document": max(len(genre.slots) for genre in GENRES.values()),
 }
-"""Ours for "acts"."""
+"""Facts that a task may leave untold, of the tasks that the acts can read."""
 ASK_RATES: dict[str, float] = {"ask first": 1.0, "answer at once": 0.0}
 """Ours for "rule"."""
 PROMPTS: dict[str, str] = {
@@ -25,6 +24,32 @@ PROMPTS: dict[str, str] = {
     "answer at once": "Answer at once with what the person told you. Do not ask questions.",
 }
 """Ours for language models: system prompts."""
+
+
+def default_asks(kind: Kind, max_turns: int) -> dict[str, int]:
+    """Ours for "acts": as many questions as there may be facts to ask for, with a turn left for the answer.
+
+    Args:
+        kind: of the tasks, "math" or "document".
+        max_turns: the turn limit of the dialogues.
+
+    Returns:
+        Numbers of questions by name.
+
+    Raises:
+        ValueError: the limit leaves no turn for a question.
+
+    Example:
+        >>> default_asks("math", 4)
+        {'answer at once': 0, 'ask once': 1, 'ask twice': 2, 'ask 3 times': 3}
+    """
+    if max_turns < 2:
+        raise ValueError(
+            f"max_turns must be at least 2, one for a question and one for the answer, got {max_turns}"
+        )
+    names = {0: "answer at once", 1: "ask once", 2: "ask twice"}
+    most = min(MOST_ASKS[kind], max_turns - 1)
+    return {names.get(asks, f"ask {asks} times"): asks for asks in range(most + 1)}
 
 
 class AskThenAnswer:
@@ -54,7 +79,7 @@ class AskThenAnswer:
 
 
 def build_arms(
-    policy: str, kind: Kind, arms: Mapping[str, Any], sampling: Sampling | None = None
+    policy: str, kind: Kind, arms: Mapping[str, Any], max_turns: int, sampling: Sampling | None = None
 ) -> dict[str, Policy]:
     """The policies to choose from.
 
@@ -63,16 +88,17 @@ def build_arms(
         kind: of the tasks.
         arms: by name, a number of questions ("acts"), a rate of asking ("rule") or a system prompt, "" for
             none; ours where there is none.
+        max_turns: the turn limit of the dialogues, which our "acts" keep to.
         sampling: of the language model.
 
     Raises:
         ValueError: an unknown policy, with the nearest names; one arm alone, or one that is not of the
-            policy's form.
+            policy's form; a turn limit that leaves no choice.
         FileNotFoundError: nothing loadable at the path of the language model.
         ImportError: an extra is not installed; the message names it.
 
     Example:
-        >>> sorted(build_arms("acts", "math", {"guess": 0, "ask": 3}))
+        >>> sorted(build_arms("acts", "math", {"guess": 0, "ask": 3}, max_turns=12))
         ['ask', 'guess']
     """
     if policy not in ("acts", "rule"):
@@ -80,7 +106,7 @@ def build_arms(
     if policy == "rule":
         rates = _checked(arms or ASK_RATES, (int, float), "a rate of asking from 0 to 1")
         return {name: load_policy("rule", kind, ask_rate=rate) for name, rate in rates.items()}
-    counts = _checked(arms or ASKS, int, "a number of questions, 0 or more")
+    counts = _checked(arms or default_asks(kind, max_turns), int, "a number of questions, 0 or more")
     if negative := [name for name, asks in counts.items() if asks < 0]:
         raise ValueError(f"arm {negative[0]!r} must be a number of questions, 0 or more")
     return {name: AskThenAnswer(kind, asks) for name, asks in counts.items()}

@@ -120,7 +120,8 @@ def make_policy(settings: BanditSettings, kind: Kind) -> BanditPolicy:
         ValueError: arms that cannot be; see ``build_arms``.
     """
     sampling = Sampling(settings.max_tokens, settings.temperature)
-    arms: dict[str, Policy] = build_arms(settings.policy, kind, json.loads(settings.arms), sampling)
+    given = json.loads(settings.arms)
+    arms: dict[str, Policy] = build_arms(settings.policy, kind, given, settings.max_turns, sampling)
     read = FeatureReader()
     learner = make_learner(settings.algorithm, list(arms), 1 + len(read.features), settings.explored)
     return BanditPolicy(arms, learner, read, settings.max_turns)

@@ -27,7 +27,7 @@ class BanditSettings(CommonSettings):
     or a language model ("tiny", "http://HOST:PORT/v1#MODEL")."""
     arms: str = "{}"
     """What there is to choose from, as a JSON object: by name, a system prompt for a language model, how
-    many questions "acts" asks before it answers, or an object of the policy's options; {} for ours."""
+    many questions "acts" asks before it answers, or a rate of asking for "rule"; {} for ours."""
     exploration: float | None = None
     """How much is tried out: LinUCB's alpha (1 if None), or Thompson sampling's v (0.3 if None)."""
     reward: str | None = None
