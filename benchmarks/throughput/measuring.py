@@ -14,6 +14,9 @@ Clock = Callable[[], float]
 Device = Literal["cpu", "cuda"]
 
 
+MEMORY = "GiB of the device at most, weights included"
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """One quantity of one thing, measured at one or more places, once a round.
@@ -81,6 +84,23 @@ def clock(device: Device) -> Clock:
 def clock_name(device: Device) -> str:
     """What the clock counts."""
     return "CPU s" if device == "cpu" else "wall s"
+
+
+def reset_peak(device: Device) -> None:
+    """Of what was in use before, only what still is counts for the next ``peak_gib``."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_gib(device: Device) -> float:
+    """The most memory that was in use since ``reset_peak``; 0 on a CPU, where nothing counts it."""
+    if device == "cpu":
+        return 0.0
+    import torch
+
+    return float(torch.cuda.max_memory_allocated() / 2**30)
 
 
 def paired(works: Mapping[Key, Work], rounds: int, what: str) -> dict[Key, list[float]]:

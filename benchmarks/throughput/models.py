@@ -1,47 +1,119 @@
 """The models that are timed, and a timer of their forward passes."""
 
-from collections.abc import Iterator
+import gc
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 from benchmarks.throughput.measuring import Clock, Device
-from dialogue_gym.language_models.tiny_model import load_tiny_model
+from benchmarks.throughput.settings import DType, Model
+from dialogue_gym.language_models.quiet import quiet
+from dialogue_gym.language_models.tiny_model import load_tiny_model, tiny_model_path
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 
-Name = Literal["tiny", "4M"]
+_ROPE = {"rope_type": "default", "rope_theta": 1_000_000.0}
+SHAPES: dict[str, tuple[type, Mapping[str, Any]]] = {
+    "4M": (
+        LlamaConfig,
+        {
+            "vocab_size": 1000,  # the tiny model's
+            "hidden_size": 256,
+            "intermediate_size": 1024,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "Qwen3-4B": (
+        Qwen3Config,
+        {
+            "vocab_size": 151_936,
+            "hidden_size": 2560,
+            "intermediate_size": 9728,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "max_position_embeddings": 40_960,
+            "rope_parameters": _ROPE,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "Qwen2.5-7B": (
+        Qwen2Config,
+        {
+            "vocab_size": 152_064,
+            "hidden_size": 3584,
+            "intermediate_size": 18_944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 32_768,
+            "rope_parameters": _ROPE,
+            "tie_word_embeddings": False,
+        },
+    ),
+}
+"""Of random weights: the class of the configuration, and what it says."""
 
 
-def load(name: Name, device: Device) -> TransformersModel:
-    """The shipped tiny model, or one of 4.5 million parameters with random weights and the same tokenizer.
+def load(name: Model, device: Device, dtype: DType = "float32") -> TransformersModel:
+    """The shipped tiny model, or random weights in another's shape with the same tokenizer.
 
-    A random model ends a turn at hardly any token, so that its messages all have the full length.
+    A random model ends a turn at hardly any token, so that its messages all have the full length. Of a
+    vocabulary larger than the tokenizer's, what the tokenizer has not is no text, and costs as much.
     """
-    tiny = load_tiny_model()
+    gc.collect()  # of billions of parameters only one model at a time has room
     if name == "tiny":
-        return TransformersModel(tiny.model, tiny.codec, device=device)
-    return TransformersModel(random_model(tiny.codec.tokenizer), tiny.codec, device=device)
+        with quiet():
+            return TransformersModel.from_pretrained(tiny_model_path(), dtype=dtype, device=device)
+    codec = load_tiny_model().codec
+    return TransformersModel(random_model(name, codec.tokenizer, device, dtype), codec)
 
 
-def random_model(tokenizer: Any, context: int = 4096) -> Any:
-    """A Llama of 4 layers and 256 units with random weights, 4.5 million parameters."""
+def random_model(name: Model, tokenizer: Any, device: str = "cpu", dtype: DType = "float32") -> Any:
+    """Random weights in a shape of ``SHAPES``, made on the device in the precision."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=1024,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=context,
+    kind, shape = SHAPES[name]
+    config = kind(
+        **shape,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=True,
     )
-    return LlamaForCausalLM(config).eval()
+    with torch.device(device):
+        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval()
+
+
+def lacks_memory(name: Model, device: Device, dtype: DType) -> str:
+    """One line where a model's weights have no room on the device; empty where they have."""
+    if name == "tiny":
+        return ""
+    weights = random_model(name, load_tiny_model().codec.tokenizer, "meta", dtype).parameters()
+    needed, free = sum(w.numel() * w.element_size() for w in weights), free_bytes(device)
+    if needed <= free:
+        return ""
+    there = f"{free / 2**30:.1f} GiB are free on the {'GPU' if device == 'cuda' else 'CPU'}"
+    return f"{name} in {dtype} takes {needed / 2**30:.1f} GiB for its weights alone, and {there}"
+
+
+def free_bytes(device: Device) -> int:
+    """Memory of the device that nobody uses."""
+    if device == "cuda":
+        return (
+            int(torch.cuda.mem_get_info()[0]) + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        )
+    if (system := Path("/proc/meminfo")).exists():
+        [line] = [line for line in system.read_text().splitlines() if line.startswith("MemAvailable")]
+        return int(line.split()[1]) * 1024
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 class ForwardTimer:

@@ -7,13 +7,15 @@ from typing import Literal
 from benchmarks.throughput.measuring import Device
 from dialogue_gym.language_models import named_language_model
 
-Section = Literal["environment", "rollouts", "turns", "training", "servers"]
-SECTIONS: tuple[Section, ...] = ("environment", "rollouts", "turns", "training", "servers")
+Section = Literal["environment", "rollouts", "turns", "precision", "training", "servers"]
+SECTIONS: tuple[Section, ...] = ("environment", "rollouts", "turns", "precision", "training", "servers")
+Model = Literal["tiny", "4M", "Qwen3-4B", "Qwen2.5-7B"]
+DType = Literal["float32", "bfloat16"]
 
 
 @dataclass(kw_only=True)
 class Settings:
-    """Speed, measured in pairs: environments, rollouts, turns, training, servers.
+    """Speed, measured in pairs: environments, rollouts, turns, precision, training, servers.
 
     Each section's figures go to OUT/SECTION.json when it is done; the same command goes on after the last
     finished section. A plot of all sections is OUT/throughput.png.
@@ -25,6 +27,8 @@ class Settings:
     """Measurements of everything, each round all of it in turn; medians count."""
     device: Device = "cpu"
     """Where models run."""
+    dtype: DType = "float32"
+    """rollouts, turns: the models' precision; precision measures both."""
     out: Path = Path("runs/throughput")
     """Folder for figures and plot."""
     again: bool = False
@@ -33,14 +37,17 @@ class Settings:
     """Install peers that are missing (from PyPI), each in an environment of its own under OUT/peers."""
     rows: int = 64
     """environment: rows of vector environments."""
-    models: tuple[Literal["tiny", "4M"], ...] = ("tiny", "4M")
-    """rollouts, turns: the shipped tiny model, and one of 4.5 million parameters with random weights."""
+    models: tuple[Model, ...] = ("tiny", "4M")
+    """rollouts, turns, precision: the shipped tiny model, or random weights: of 4.5 million parameters, or in
+    the shapes of Qwen3-4B and Qwen2.5-7B."""
     batches: tuple[int, ...] = (1, 4, 16, 64)
     """rollouts: dialogues at once."""
     turn_batches: tuple[int, ...] = (8,)
     """turns: dialogues at once."""
     horizon: int = 21
     """turns: how many."""
+    precision_batches: tuple[int, ...] = (1, 8)
+    """precision: dialogues at once."""
     clients: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     """servers: dialogues at once."""
     faults: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2)
@@ -60,10 +67,18 @@ class Settings:
         for name in ("rounds", "rows", "horizon"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("batches", "turn_batches", "clients"):
+        for name in ("batches", "turn_batches", "precision_batches", "clients"):
             if any(value < 1 for value in getattr(self, name)):
                 raise ValueError(f"{name} must all be at least 1, got {getattr(self, name)}")
-        for name in ("sections", "models", "batches", "turn_batches", "clients", "faults"):
+        for name in (
+            "sections",
+            "models",
+            "batches",
+            "turn_batches",
+            "precision_batches",
+            "clients",
+            "faults",
+        ):
             if not getattr(self, name):
                 raise ValueError(f"{name} must name at least one")
         if any(not 0 <= share < 1 for share in self.faults):
@@ -74,6 +89,8 @@ class Settings:
             raise ValueError(f"server must be like http://HOST:PORT/v1#MODEL, got {self.server!r}")
         if self.device == "cuda":
             _require_cuda()
+        if any(name not in ("tiny", "4M") for name in self.models):
+            _require_memory(self)
 
 
 def _require_cuda() -> None:
@@ -81,3 +98,11 @@ def _require_cuda() -> None:
 
     if not torch.cuda.is_available():
         raise ValueError("device is cuda, but torch finds no CUDA device here; leave --device out")
+
+
+def _require_memory(settings: Settings) -> None:
+    from benchmarks.throughput.models import lacks_memory
+
+    for name in settings.models:
+        if problem := lacks_memory(name, settings.device, settings.dtype):
+            raise ValueError(f"models: {problem}")

@@ -115,7 +115,7 @@ def _train(settings: Settings, turns: int, tokens: int, now: Clock, out: Path) -
     )
     timed = Timed(now)
     rollout = AlternatingRollout(run, codec, timed)
-    trainer = make_trainer(run, random_model(codec.tokenizer).train(), codec.tokenizer, rollout)
+    trainer = make_trainer(run, random_model("4M", codec.tokenizer).train(), codec.tokenizer, rollout)
     trainer.rollout_func = timed.part("rollout", rollout)
     setattr(trainer, "_compute_loss", timed.part("forward", trainer._compute_loss))  # noqa: B010
     trainer.accelerator.backward = timed.part("backward", trainer.accelerator.backward)

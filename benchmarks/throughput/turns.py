@@ -7,17 +7,21 @@ from typing import Any
 import torch
 
 from benchmarks.throughput.measuring import (
+    MEMORY,
     Clock,
     Findings,
     Series,
     Target,
+    by_series,
     clock,
     clock_name,
+    peak_gib,
     progress,
     ratios,
+    reset_peak,
 )
 from benchmarks.throughput.models import load
-from benchmarks.throughput.settings import Settings
+from benchmarks.throughput.settings import Model, Settings
 from dialogue_gym.language_models import GenerationRequest, Sampling
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.seeding import NoiseKey
@@ -28,21 +32,37 @@ REPLY_TOKENS = 16
 
 def measure(settings: Settings) -> Findings:
     """The same dialogues with and without a cache, every message of the same length."""
-    now, findings = clock(settings.device), Findings()
+    findings = Findings(notes=[f"models in {settings.dtype}"])
+    peaks: dict[tuple[str, float], list[float]] = {}
     for name in settings.models:
-        engine = load(name, settings.device)
-        _never_ends(engine)
-        for batch in settings.turn_batches:
-            runs: dict[bool, list[list[float]]] = {True: [], False: []}
-            for done in range(settings.rounds + 1):
-                for cached, samples in runs.items():
-                    progress(f"turns: {name}, batch {batch}, round {done} of {settings.rounds}")
-                    costs = list(_turn_costs(engine, batch, settings.horizon, cached, now))
-                    if done:
-                        samples.append(costs)
-            progress("")
-            _add(findings, f"{name}, batch {batch}", runs, clock_name(settings.device), settings.horizon)
+        _measure(name, settings, findings, peaks)
+    findings.series += by_series(MEMORY, "batch", peaks) if settings.device == "cuda" else []
     return findings
+
+
+def _measure(
+    name: Model, settings: Settings, findings: Findings, peaks: dict[tuple[str, float], list[float]]
+) -> None:
+    """One model; its memory is free again afterwards."""
+    engine, now = load(name, settings.device, settings.dtype), clock(settings.device)
+    _never_ends(engine)
+    for batch in settings.turn_batches:
+        runs: dict[bool, list[list[float]]] = {True: [], False: []}
+        for done in range(settings.rounds + 1):
+            for cached, samples in runs.items():
+                progress(f"turns: {name}, batch {batch}, round {done} of {settings.rounds}")
+                reset_peak(settings.device)
+                costs = list(_turn_costs(engine, batch, settings.horizon, cached, now))
+                if done:
+                    samples.append(costs)
+                    case = f"{name}, {_kept(cached)}", float(batch)
+                    peaks.setdefault(case, []).append(peak_gib(settings.device))
+        progress("")
+        _add(findings, f"{name}, batch {batch}", runs, clock_name(settings.device), settings.horizon)
+
+
+def _kept(cached: bool) -> str:
+    return "cache kept" if cached else "no cache"
 
 
 def _never_ends(engine: TransformersModel) -> None:
@@ -84,7 +104,7 @@ def _turn_costs(
 def _add(findings: Findings, name: str, runs: dict[bool, list[list[float]]], unit: str, horizon: int) -> None:
     turns = [float(turn + 1) for turn in range(horizon)]
     for cached, rounds in runs.items():
-        label = f"{name}, {'cache kept' if cached else 'no cache'}"
+        label = f"{name}, {_kept(cached)}"
         samples = [[1000 * costs[turn] for costs in rounds] for turn in range(horizon)]
         findings.series.append(Series(f"{unit.replace(' s', ' ms')} a turn", label, "turn", turns, samples))
     if horizon >= 20:
