@@ -12,7 +12,7 @@ import torch
 from dialogue_agents import device
 from dialogue_agents.drift.settings import DriftSettings
 from dialogue_agents.grpo.__main__ import main
-from dialogue_agents.grpo.run import trl_config
+from dialogue_agents.grpo.run import load_policy, trl_config
 from dialogue_agents.imitation.trainer import training_arguments
 
 
@@ -49,3 +49,15 @@ def test_memory_is_pinned_for_a_gpu_alone(
     monkeypatch.undo()
     for config in (trl_config(settings), training_arguments(imitation)):
         assert config.dataloader_pin_memory is (not cpu and torch.accelerator.is_available())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "lora_rank", "lines"), [("bfloat16", 0, 1), ("bfloat16", 4, 0), ("float32", 0, 0)]
+)
+def test_all_weights_in_bfloat16_are_warned_of(
+    make_settings: Any, caplog: Any, dtype: str, lora_rank: int, lines: int
+) -> None:
+    load_policy(make_settings(dtype=dtype, lora_rank=lora_rank))
+    warned = [r.getMessage() for r in caplog.records if r.name.startswith("dialogue_agents")]
+    assert len(warned) == lines
+    assert all("no float32 copy of the weights" in line and "lora_rank" in line for line in warned)

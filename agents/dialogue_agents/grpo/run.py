@@ -3,6 +3,7 @@
 import dialogue_gym.language_models.quiet  # noqa: F401  before TRL is imported
 
 # isort: split
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from trl import GRPOConfig
 from dialogue_agents.device import trainer_arguments
 from dialogue_agents.evaluation import held_out, learn_between_evaluations
 from dialogue_agents.folder import prepare_folder
-from dialogue_agents.grpo.engines import policy_path
+from dialogue_agents.grpo.engines import policy_path, rank
 from dialogue_agents.grpo.policies import KeepPolicies
 from dialogue_agents.grpo.progress import use_bar
 from dialogue_agents.grpo.rollouts import DialogueRollout, Rollout
@@ -29,16 +30,23 @@ from dialogue_gym.logs import append
 from dialogue_gym.rollout import Evaluation, LanguageModelPolicy, Trajectory
 from dialogue_gym.simulators import UserSimulator
 
+logger = logging.getLogger(__name__)
+
 FREE = ("steps", "engine", "max_drift", "concurrency")
 """Settings that may change when a run is resumed."""
 
 
 def load_policy(settings: RunSettings) -> tuple[Any, Any]:
-    """Model and tokenizer of ``settings.policy``.
+    """Model and tokenizer of ``settings.policy``; a warning where training would lose small updates.
 
     Raises:
         FileNotFoundError: nothing loadable there.
     """
+    if settings.dtype == "bfloat16" and not settings.lora_rank and rank()[0] == 0:
+        logger.warning(
+            "dtype bfloat16 with lora_rank 0 keeps no float32 copy of the weights: updates below about 0.3 % "
+            "of a weight are lost in rounding; train an adapter (lora_rank) or in float32"
+        )
     path = policy_path(settings)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
