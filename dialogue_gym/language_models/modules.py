@@ -1,7 +1,9 @@
 """What the transformers engine must know about a module that it did not build."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,36 @@ from dialogue_gym.language_models.codec import ChatCodec
 from dialogue_gym.language_models.quiet import quiet_hub
 
 _OF_A_FOLDER = ("/", "./", "../", "~", ".\\", "..\\")
+_on_cpu = ContextVar("on_cpu", default=False)
+
+
+@contextmanager
+def on_cpu(stay: bool = True) -> Iterator[None]:
+    """Inside, models that are loaded without a device stay on the CPU even where there is an accelerator.
+
+    Args:
+        stay: False changes nothing.
+    """
+    token = _on_cpu.set(stay or _on_cpu.get())
+    try:
+        yield
+    finally:
+        _on_cpu.reset(token)
+
+
+def default_device() -> str:
+    """Where a model goes that is loaded without a device: the accelerator that torch finds, else the CPU.
+
+    Under ``torchrun`` and ``accelerate launch`` it is the one of this process. Apple's has no float64, in
+    which tokens are drawn, so the CPU it is there.
+    """
+    import torch
+
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if found is None or found.type == "mps" or _on_cpu.get():
+        return "cpu"
+    local = os.environ.get("LOCAL_RANK")
+    return str(found) if local is None else f"{found.type}:{local}"
 
 
 def check_folder(path: str | Path, what: str) -> None:

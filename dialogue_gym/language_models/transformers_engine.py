@@ -16,6 +16,7 @@ from dialogue_gym.language_models.key_value_store import KeyValueStore
 from dialogue_gym.language_models.modules import (
     check_folder,
     check_positions,
+    default_device,
     evaluating,
     load_module,
     unwrapped,
@@ -114,7 +115,7 @@ class TransformersModel:
             dtype: "float32" or "bfloat16" (any name that transformers takes).
             adapter: a PEFT adapter to load on top.
             max_context: see the class.
-            device: see the class.
+            device: "cuda:1", "cpu"; the accelerator that torch finds, or else the CPU, if None.
             name: what ``identity`` calls it; the path if None.
 
         Raises:
@@ -123,7 +124,7 @@ class TransformersModel:
             LanguageModelError: the adapter cannot be loaded.
         """
         model, codec = load_module(path, dtype)
-        self = cls(model, codec, max_context=max_context, device=device)
+        self = cls(model, codec, max_context=max_context, device=device or default_device())
         if adapter is not None:
             check_folder(adapter, "adapter")
             self.load_adapter(adapter)

@@ -23,6 +23,7 @@ from dialogue_agents.grpo.settings import GRPOSettings
 from dialogue_gym.calibration.checkpoints import last_checkpoint
 from dialogue_gym.language_models import GenerationRequest, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.modules import default_device
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.tiny_model import tiny_model_path
 from dialogue_gym.language_models.transformers_engine import TransformersModel
@@ -278,6 +279,22 @@ def test_vllm_inside_several_processes_is_refused(monkeypatch: Any, make_synced:
     ) as caught:
         load_engine(make_synced(engine="vllm:P"), None)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_the_engine_of_a_learner_on_the_cpu_stays_there(monkeypatch: Any, make_synced: Any) -> None:
+    def beside_an_accelerator() -> str:
+        with monkeypatch.context() as patch:  # no longer than this, since the optimizer asks torch as well
+            patch.setattr(torch.accelerator, "is_available", lambda: True)
+            patch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+            return default_device()
+
+    monkeypatch.setattr(
+        "dialogue_gym.language_models.transformers_engine.default_device", beside_an_accelerator
+    )
+    settings = make_synced(steps=1)
+    run(settings)
+    assert folder_engine.made[-1].model.device.type == "cpu"
+    assert folder_engine.folder_engine(settings.policy).model.device.type == "meta"
 
 
 def test_merging_changes_little_and_leaves_nothing_behind(policy_folder: Path) -> None:

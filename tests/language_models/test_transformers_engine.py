@@ -11,8 +11,10 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from dialogue_gym.dialogue import Message
+from dialogue_gym.language_models import load_language_model
 from dialogue_gym.language_models.base import Completion, GenerationRequest, LanguageModel, Sampling
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.modules import default_device, on_cpu
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.seeding import NoiseKey
 from tests.language_models.conftest import SAMPLING, assert_same, request
@@ -291,6 +293,45 @@ def test_it_is_a_language_model(model: TransformersModel) -> None:
     assert model.generate([], SAMPLING) == []
 
 
+<<<<<<< HEAD
+=======
+@pytest.mark.parametrize(
+    ("found", "local", "device"),
+    [(None, None, "cpu"), ("mps", None, "cpu"), ("cuda", None, "cuda"), ("cuda", "1", "cuda:1")],
+)
+def test_a_model_goes_to_the_accelerator_of_its_process(
+    monkeypatch: pytest.MonkeyPatch, found: str | None, local: str | None, device: str
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: found is not None)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: found and torch.device(found))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if local is not None:
+        monkeypatch.setenv("LOCAL_RANK", local)
+    assert default_device() == device
+    with on_cpu(), on_cpu(stay=False):
+        assert default_device() == "cpu"
+    assert default_device() == device
+
+
+def test_a_device_that_is_given_holds(module: Any, tokenizer: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    module.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+    spec = {"name": "transformers", "path": str(tmp_path)}
+    devices = [load_language_model({**spec, **given}).model.device.type for given in ({}, {"device": "cpu"})]
+    assert devices == ["meta", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+>>>>>>> d5f83b1 (transformers:PATH runs on the accelerator that torch finds; cpu=True keeps all models of a learner off it)
 def test_forgetting_does_not_wait_for_a_call_that_hangs(model: TransformersModel) -> None:
     ask = request(7, ["hi"])
     sampling = Sampling(max_tokens=3)

@@ -24,6 +24,7 @@ from dialogue_agents.grpo.trainer import DialogueGRPOTrainer
 from dialogue_gym.calibration.checkpoints import last_checkpoint
 from dialogue_gym.language_models import Sampling
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.modules import on_cpu
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.logs import append
@@ -162,7 +163,7 @@ def train(settings: LearnerSettings, make_rollout: Callable[[ChatCodec], Rollout
         NothingScored: a rollout in which no dialogue has a reward.
         ValueError: the run in ``out`` has other settings, or the environment does not know one of them.
     """
-    with quiet():
+    with quiet(), on_cpu(settings.cpu):
         torch.set_num_threads(1)
         config = trl_config(settings)
         model, tokenizer = load_policy(settings)

@@ -38,7 +38,7 @@ class RunSettings(CommonSettings):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Weights' precision: "float32" or "bfloat16"."""
     cpu: bool = False
-    """Stay on the CPU even where there is a GPU."""
+    """Stay on the CPU even where there is a GPU, with all models of this process."""
     save_steps: int = 40
     """A checkpoint every so many rollouts; the last two are kept."""
     report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"

@@ -15,6 +15,7 @@ from dialogue_agents.imitation.logged import Weighted
 from dialogue_agents.imitation.settings import ImitationSettings
 from dialogue_agents.imitation.trainer import learned_tokens, make_trainer, training_rows
 from dialogue_gym.language_models.codec import ChatCodec
+from dialogue_gym.language_models.modules import on_cpu
 from dialogue_gym.language_models.quiet import quiet
 from dialogue_gym.language_models.transformers_engine import TransformersModel
 from dialogue_gym.logs import read_log
@@ -39,7 +40,7 @@ def imitate(settings: ImitationSettings, dialogues: Sequence[Weighted], title: s
         ValueError: no dialogue fits into the policy, one pass takes more tokens than there may be, or the run
             in ``out`` has other settings.
     """
-    with quiet():
+    with quiet(), on_cpu(settings.cpu):
         torch.set_num_threads(1)
         model, tokenizer = load_policy(settings)
         codec = ChatCodec(tokenizer)
