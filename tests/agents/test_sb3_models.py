@@ -9,7 +9,9 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from dialogue_agents.sb3.models import NotFinite, make_model, stop_when_not_finite
+import torch
+
+from dialogue_agents.sb3.models import NotFinite, learn, make_model
 from dialogue_gym.wrappers import BatchedVecEnv, DialogueActs, Features, vector
 
 ALGORITHMS = ("ppo", "a2c", "dqn")
@@ -65,14 +67,36 @@ def test_unknown_names_get_the_nearest() -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_loss_that_is_no_number_stops_before_the_update(algorithm: str, tmp_path: Path) -> None:
     model = make_model(algorithm, wrapped(), seed=1, **QUICK[algorithm])
-    stop_when_not_finite(model, tmp_path / "bad.npz")
-    model.learn(64)
+    learn(model, 64, None, tmp_path / "unused.npz")
     good = {name: value.clone() for name, value in model.policy.state_dict().items()}
     parameter = next(p for p in model.policy.parameters() if p.requires_grad)
-    parameter.register_hook(lambda gradient: gradient * np.nan)
+    spoil = parameter.register_hook(lambda gradient: gradient * np.nan)
     with pytest.raises(
         NotFinite, match=rf"^{algorithm}: the loss is not finite at step \d+; its data is in .*bad.npz"
     ):
-        model.learn(64)
+        learn(model, 64, None, tmp_path / "bad.npz")
     assert all((value == good[name]).all() for name, value in model.policy.state_dict().items())
     assert {"observations", "actions", "rewards"} <= set(np.load(tmp_path / "bad.npz"))
+    assert not (tmp_path / "unused.npz").exists()
+    spoil.remove()
+    learn(model, 64, None, tmp_path / "unused.npz")  # what stopped is as good as before
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+def test_probabilities_that_are_no_numbers_stop_it_as_well(algorithm: str, tmp_path: Path) -> None:
+    """Weights that an update has made infinite show when the next act is drawn."""
+    model = make_model(algorithm, wrapped(), seed=1, **QUICK[algorithm])
+    with torch.no_grad():
+        model.policy.action_net.weight.fill_(np.nan)
+    with pytest.raises(NotFinite, match=rf"^{algorithm}: the loss is not finite at step 0; its data is in"):
+        learn(model, 64, None, tmp_path / "bad.npz")
+    assert (tmp_path / "bad.npz").exists()
+
+
+def test_other_errors_are_let_through(tmp_path: Path) -> None:
+    def fail(*_: Any) -> bool:
+        raise ValueError("out of paper")
+
+    with pytest.raises(ValueError, match=r"^out of paper$"):
+        learn(make_model("a2c", wrapped(), seed=1), 64, fail, tmp_path / "bad.npz")
+    assert not (tmp_path / "bad.npz").exists()

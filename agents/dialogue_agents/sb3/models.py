@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3 import A2C, DQN, PPO
+from torch.utils.hooks import RemovableHandle
 
 from dialogue_gym.registry import check_options, nearest
 from dialogue_gym.wrappers.bridge import check_spaces
@@ -74,12 +75,40 @@ def make_model(algorithm: str, env: Any, seed: int | None = None, **options: Any
     return CLASSES[algorithm](policy, env, seed=seed, device="cpu", **chosen)
 
 
-def stop_when_not_finite(model: Any, batch: Path) -> None:
+def learn(model: Any, steps: int, callback: Any, batch: Path, **options: Any) -> None:
+    """``model.learn``, which stops before an update that would spoil the model, and saves its data.
+
+    Args:
+        model: a learner of Stable-Baselines3.
+        steps: to learn from, over all rows.
+        callback: as Stable-Baselines3 takes it: a ``BaseCallback``, or a function of its locals and globals
+            that is false where training should end.
+        batch: where the data goes, as ``.npz``: the rollout, or all that is in the replay memory.
+        **options: further keywords of ``model.learn``, such as ``reset_num_timesteps``.
+
+    Raises:
+        NotFinite: a loss is not a number; the data is saved.
+    """
+    hook = stop_when_not_finite(model, batch)
+    try:
+        model.learn(steps, callback=callback, **{"log_interval": None, **options})
+    except ValueError as error:
+        if "Expected parameter" not in str(error):  # torch's words for probabilities that are none
+            raise
+        raise not_finite(model, batch) from error
+    finally:
+        hook.remove()
+
+
+def stop_when_not_finite(model: Any, batch: Path) -> RemovableHandle:
     """From now on the model raises ``NotFinite`` before an update that would spoil it, and saves its data.
 
     Args:
         model: a learner of Stable-Baselines3.
-        batch: where the data goes, as ``.npz``: the rollout, or all that is in the replay memory.
+        batch: see ``learn``.
+
+    Returns:
+        What ends this, by its ``remove``.
     """
 
     def check(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -87,7 +116,8 @@ def stop_when_not_finite(model: Any, batch: Path) -> None:
         if not all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in parameters):
             raise not_finite(model, batch)
 
-    model.policy.optimizer.register_step_pre_hook(check)
+    handle: RemovableHandle = model.policy.optimizer.register_step_pre_hook(check)
+    return handle
 
 
 def not_finite(model: Any, batch: Path) -> NotFinite:

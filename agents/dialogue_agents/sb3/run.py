@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from dialogue_agents.environments import env_keywords, load_user, make_env
 from dialogue_agents.evaluation import held_out, learn_between_evaluations
 from dialogue_agents.folder import prepare_folder
-from dialogue_agents.sb3.models import CLASSES, make_model, not_finite, stop_when_not_finite
+from dialogue_agents.sb3.models import CLASSES, learn, make_model
 from dialogue_agents.sb3.policy import ActsPolicy
 from dialogue_agents.sb3.settings import SB3Settings
 from dialogue_agents.sb3.watch import Watch, load_checkpoint, save_checkpoint
@@ -122,14 +122,8 @@ class _Run:
         return reward if isinstance(reward, LookAhead) else None
 
     def _learn(self, steps: int, watch: Watch) -> None:
-        batch = self.settings.out / "bad-batch.npz"
-        stop_when_not_finite(self.model, batch)
         try:
-            self.model.learn(steps, callback=watch, log_interval=None, reset_num_timesteps=False)
-        except ValueError as error:
-            if "Expected parameter" not in str(error):  # torch's words for probabilities that are none
-                raise
-            raise not_finite(self.model, batch) from error
+            learn(self.model, steps, watch, self.settings.out / "bad-batch.npz", reset_num_timesteps=False)
         finally:
             watch.close()
 
