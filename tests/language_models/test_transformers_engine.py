@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -293,8 +294,6 @@ def test_it_is_a_language_model(model: TransformersModel) -> None:
     assert model.generate([], SAMPLING) == []
 
 
-<<<<<<< HEAD
-=======
 @pytest.mark.parametrize(
     ("found", "local", "device"),
     [(None, None, "cpu"), ("mps", None, "cpu"), ("cuda", None, "cuda"), ("cuda", "1", "cuda:1")],
@@ -323,15 +322,6 @@ def test_a_device_that_is_given_holds(module: Any, tokenizer: Any, tmp_path: Pat
     assert devices == ["meta", "cpu"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
->>>>>>> d5f83b1 (transformers:PATH runs on the accelerator that torch finds; cpu=True keeps all models of a learner off it)
 def test_forgetting_does_not_wait_for_a_call_that_hangs(model: TransformersModel) -> None:
     ask = request(7, ["hi"])
     sampling = Sampling(max_tokens=3)
