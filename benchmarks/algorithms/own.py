@@ -114,16 +114,16 @@ def bandit(lesson: Lesson, **options: Any) -> Policy:
 
 def sb3(lesson: Lesson, algorithm: str, num_envs: int = 8, **options: Any) -> Policy:
     """An algorithm of Stable-Baselines3 on acts, until the calls are spent."""
-    from dialogue_agents.sb3.models import make_model, stop_when_not_finite
+    from dialogue_agents.sb3.models import learn, make_model
     from dialogue_agents.sb3.policy import ActsPolicy
     from dialogue_gym.wrappers import BatchedVecEnv, vector
 
     env = BatchedVecEnv(vector.Features(vector.DialogueActs(lesson.make_gym_env(num_envs))))
     model = make_model(algorithm, env, lesson.seed % 2**31, **options)
-    stop_when_not_finite(model, lesson.folder / "bad-batch.npz")
     # an act costs a call and an opening one more, so that the calls are spent before so many acts are done
     acts = lesson.bound.user_calls
-    model.learn(acts, callback=lambda *_: lesson.user_calls_left > 2 * num_envs, log_interval=None)
+    batch = lesson.folder / "bad-batch.npz"
+    learn(model, acts, lambda *_: lesson.user_calls_left > 2 * num_envs, batch)
     return ActsPolicy(model, env.env.env.acts, env.env.read, lesson.max_turns)
 
 
