@@ -206,7 +206,7 @@ class TestFailures:
 
 
 class TestWaiting:
-    @pytest.mark.parametrize("retry_after", [lambda: "1", lambda: formatdate(time.time() + 2, usegmt=True)])
+    @pytest.mark.parametrize("retry_after", [lambda: "1", lambda: formatdate(time.time() + 3, usegmt=True)])
     def test_retry_after_is_honoured(self, retry_after: Any) -> None:
         with FakeServer(script=["429"], retry_after=retry_after()) as server:
             [completion] = ask(server)
