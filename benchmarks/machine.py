@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-_PACKAGES = ("dialogue-gym", "torch", "transformers", "trl", "gymnasium", "numpy")
+_PACKAGES = ("dialogue-gym", "torch", "transformers", "trl", "peft", "openai", "gymnasium", "numpy")
 
 
 def machine() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.throughput.measuring import Findings, Target, Work, by_series, paired, progress
-from benchmarks.throughput.peers import PEERS, PeerError, interpreter, probe
+from benchmarks.throughput.peers import PEERS, PeerError, installed, interpreter, probe
 from benchmarks.throughput.settings import Settings
 from dialogue_gym.dialogue import Conversation
 from dialogue_gym.envs import DialogueVectorEnv
@@ -84,6 +84,7 @@ def _steps(settings: Settings, notes: list[str]) -> dict[tuple[str, float], list
             for key, figure in figures.items():
                 samples.setdefault(key, []).append(figure)
     progress("")
+    notes += [f"measured beside {', '.join(map(installed, pythons))}"] if pythons else []
     return samples
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 PEERS = {"gymnasium": "", "skyrl-gym": "0.4.0", "gem-llm": "0.1.0", "textarena": "0.7.4"}
@@ -28,19 +29,29 @@ def interpreter(peer: str, folder: Path, install: bool) -> Path:
     Raises:
         PeerError: it is not there and could not or should not be made.
     """
-    version = PEERS[peer]
-    if not version:
+    pinned = PEERS[peer]
+    if not pinned:
         return Path(sys.executable)
-    home = folder / f"{peer}-{version}"
+    home = folder / f"{peer}-{pinned}"
     done, python = home / ".complete", home / "bin" / "python"
     if not done.exists():
         if not install:
-            raise PeerError(f"{peer} {version} is not installed in {home}")
+            raise PeerError(f"{peer} {pinned} is not installed in {home}")
         _run([sys.executable, "-m", "venv", str(home)], peer)
         pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input"]
-        _run([*pip, f"{peer}=={version}", *_ALSO.get(peer, [])], peer)
+        _run([*pip, f"{peer}=={pinned}", *_ALSO.get(peer, [])], peer)
         done.touch()
     return python
+
+
+def installed(peer: str) -> str:
+    """Name and version of a peer that is measured.
+
+    Example:
+        >>> installed("gem-llm")
+        'gem-llm 0.1.0'
+    """
+    return f"{peer} {PEERS[peer] or version(peer)}"
 
 
 def probe(python: Path, peer: str, rows: int, horizons: Sequence[int]) -> dict[tuple[str, float], float]:

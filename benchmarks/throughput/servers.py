@@ -3,7 +3,7 @@
 import multiprocessing
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
@@ -38,18 +38,18 @@ def _real(settings: Settings, server: str) -> Findings:
 
 
 def _faulty(settings: Settings) -> Findings:
-    """A fake in a process of its own, of whose calls a share fails."""
-    findings = Findings()
-    speed: dict[tuple[str, float], list[float]] = {}
-    lost: dict[tuple[str, float], list[float]] = {}
-    for share in settings.faults:
-        with _server(share, settings.latency) as address:
+    """Fakes, each in a process of its own, of whose calls a share fails; all in turn in every round."""
+    runs: dict[tuple[str, float], Run] = {}
+    with ExitStack() as servers:
+        for share in settings.faults:
+            address = servers.enter_context(_server(share, settings.latency))
             spec = _impatient(address, settings.latency)
-            runs = {(_name(share), float(clients)): Run(clients, spec) for clients in settings.clients}
-            speed |= paired({k: r.speed for k, r in runs.items()}, settings.rounds, f"servers, {share:.0%}")
-            lost |= {key: run.lost[1:] for key, run in runs.items()}
-            findings.targets.append(_unexplained(f"{share:.0%} faults", list(runs.values())))
-    findings.series = _series(speed, lost)
+            runs |= {(_name(share), float(clients)): Run(clients, spec) for clients in settings.clients}
+        speed = paired({key: run.speed for key, run in runs.items()}, settings.rounds, "servers")
+    findings = Findings(_series(speed, {key: run.lost[1:] for key, run in runs.items()}))
+    for share in settings.faults:
+        own = [run for (name, _), run in runs.items() if name == _name(share)]
+        findings.targets.append(_unexplained(f"{share:.0%} faults", own))
     if 0.0 in settings.faults:
         for share in (s for s in settings.faults if s):
             clients = float(max(settings.clients))

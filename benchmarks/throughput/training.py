@@ -2,20 +2,23 @@
 
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.throughput.environment import FreeScorer, FreeUser
 from benchmarks.throughput.measuring import (
-    Clock,
+    MEMORY,
+    Device,
     Findings,
     Target,
     by_series,
     clock,
     clock_name,
+    peak_gib,
     progress,
     ratios,
+    reset_peak,
 )
 from benchmarks.throughput.models import random_model
 from benchmarks.throughput.settings import Settings
@@ -33,21 +36,27 @@ SHAPES = {4: 48, 10: 16}
 """Tokens per message by number of turns."""
 BOUNDS = {4: 1.25, 10: 1.9}
 OURS, TRLS = "our rollout", "TRL's generation"
+OUTSIDE = "outside generation, forward, backward"
+"""Generation is all of a call of the model; how much of it lies outside forward passes: section rollouts."""
+OF_ROLLOUT = "of that the rollout: environment, user, scorer, records"
+OF_TRAINER = "of that the trainer: rewards, advantages, optimizer"
 
 
 def measure(settings: Settings) -> Findings:
     """Updates with the one and the other in turn, by one trainer."""
-    findings, now = Findings(), clock(settings.device)
+    findings = Findings()
     seconds: dict[tuple[str, float], list[float]] = {}
-    rest: list[float] = []
+    peaks: dict[tuple[str, float], list[float]] = {}
+    shares: dict[tuple[str, float], list[float]] = {}
     for turns, tokens in SHAPES.items():
         progress(f"training: {turns} turns, {2 * settings.rounds + 2} updates")
         with tempfile.TemporaryDirectory() as folder, quiet():
-            timed = _train(settings, turns, tokens, now, Path(folder))
+            timed = _train(settings, turns, tokens, Path(folder))
         progress("")
         for what, samples in timed.seconds.items():
             seconds[what, float(turns)] = samples
-        rest += timed.shares_of_rest[OURS]
+        peaks |= {(f"update, {who}", float(turns)): samples for who, samples in timed.peaks.items()}
+        shares |= {(part, float(turns)): samples for part, samples in timed.shares.items()}
         for what, bound in (("rollout", BOUNDS[turns]), ("update", None)):
             ratio = ratios(seconds[f"{what}, {TRLS}", turns], seconds[f"{what}, {OURS}", turns])
             if bound:
@@ -59,21 +68,25 @@ def measure(settings: Settings) -> Findings:
                 f"times as fast; {timed.tokens[OURS]:.0f} and {timed.tokens[TRLS]:.0f} tokens of the policy's"
             )
     findings.series = by_series(clock_name(settings.device), "turns", seconds)
-    name = "share of an update outside rollout, forward, backward"
-    findings.targets.append(Target(name, rest, 0.02, "most"))
+    findings.series += by_series("share of an update, our rollout", "turns", shares)
+    findings.series += by_series(MEMORY, "turns", peaks) if settings.device == "cuda" else []
+    rest = [share for (part, _), samples in shares.items() if part == OUTSIDE for share in samples]
+    findings.targets.append(Target(f"share of an update {OUTSIDE}", rest, 0.02, "most"))
     return findings
 
 
 class Timed:
     """Seconds of each part of every update, ours and TRL's by turns; the first of each is not counted."""
 
-    def __init__(self, now: Clock) -> None:
-        self.now, self.updates, self.current = now, 0, OURS
+    def __init__(self, device: Device) -> None:
+        self.now, self.updates, self.current = clock(device), 0, OURS
         self.seconds: dict[str, list[float]] = {}
-        self.shares_of_rest: dict[str, list[float]] = {OURS: [], TRLS: []}
+        self.shares: dict[str, list[float]] = {}
+        self.peaks: dict[str, list[float]] = {}
         self.tokens: dict[str, float] = {}
         self._parts: dict[str, float] = {}
-        self._begun = now()
+        self._device = device
+        self._begun = self.now()
 
     def part(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, timed as part of an update."""
@@ -92,13 +105,25 @@ class Timed:
         if self.updates >= 2:
             self.seconds.setdefault(f"rollout, {self.current}", []).append(parts["rollout"])
             self.seconds.setdefault(f"update, {self.current}", []).append(total)
-            self.shares_of_rest[self.current].append(1 - sum(parts.values()) / total)
+            self.peaks.setdefault(self.current, []).append(peak_gib(self._device))
+            if self.current == OURS:
+                self._file_shares(parts, total)
+        reset_peak(self._device)
         self.updates += 1
         self.current = TRLS if self.current == OURS else OURS
         self._parts, self._begun = {}, self.now()
 
+    def _file_shares(self, parts: Mapping[str, float], total: float) -> None:
+        """Where an update's time goes; generation is part of the rollout."""
+        rollout, generation = parts["rollout"] - parts["generation"], parts["generation"]
+        trainer = total - parts["rollout"] - parts["forward"] - parts["backward"]
+        seconds = {"generation": generation, "forward": parts["forward"], "backward": parts["backward"]}
+        seconds |= {OUTSIDE: rollout + trainer, OF_ROLLOUT: rollout, OF_TRAINER: trainer}
+        for part, value in seconds.items():
+            self.shares.setdefault(part, []).append(value / total)
 
-def _train(settings: Settings, turns: int, tokens: int, now: Clock, out: Path) -> Timed:
+
+def _train(settings: Settings, turns: int, tokens: int, out: Path) -> Timed:
     codec = load_tiny_model().codec
     run = GRPOSettings(
         out=out,
@@ -113,7 +138,7 @@ def _train(settings: Settings, turns: int, tokens: int, now: Clock, out: Path) -
         eval_dialogues=0,
         save_steps=10**6,
     )
-    timed = Timed(now)
+    timed = Timed(settings.device)
     rollout = AlternatingRollout(run, codec, timed)
     trainer = make_trainer(run, random_model("4M", codec.tokenizer).train(), codec.tokenizer, rollout)
     trainer.rollout_func = timed.part("rollout", rollout)
@@ -146,8 +171,9 @@ class AlternatingRollout(DialogueRollout):
         )
 
     def play(self, policy: Any, prompts: Sequence[str], offset: int) -> Played:
-        """As ever, but counting tokens."""
-        played = super().play(policy, prompts, offset)
+        """As ever, but timing generation and counting tokens."""
+        model = TimedGeneration(policy.language_model, self._timed)
+        played = super().play(LanguageModelPolicy(model, policy.sampling), prompts, offset)
         self._timed.tokens[self._timed.current] = sum(sum(t.loss_mask) for t in played.trajectories)
         return played
 
@@ -158,6 +184,14 @@ class AlternatingRollout(DialogueRollout):
         sampling = Sampling(self.settings.max_tokens, self.settings.temperature)
         played = self.play(LanguageModelPolicy(TrlGeneration(trainer, self.codec), sampling), prompts, 0)
         return to_trl(played.trajectories, self.codec.end_of_turn_id)
+
+
+class TimedGeneration:
+    """A language model whose generation counts as a part of the update."""
+
+    def __init__(self, model: Any, timed: Timed) -> None:
+        self.codec, self.forget, self.identity = model.codec, model.forget, model.identity
+        self.generate = timed.part("generation", model.generate)
 
 
 class TrlGeneration:

@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
+import gymnasium
 import pytest
 
+from benchmarks.machine import machine
 from benchmarks.throughput import peers
 from benchmarks.throughput.__main__ import main
 from benchmarks.throughput.environment import step_us
@@ -137,6 +140,75 @@ def test_servers_lose_nothing_without_a_reason():
     settings = Settings(rounds=1, clients=(2,), faults=(0.0, 0.2), latency=0.01)
     findings = measure(settings)
     assert [t.met for t in findings.targets if "without a reason" in t.name] == [True, True]
+    assert findings.targets[2].name.startswith("share of the speed of the fault-free server at 20% faults")
+
+
+def test_shares_of_faults_are_measured_in_turn(monkeypatch):
+    from benchmarks.throughput import servers
+
+    measured = []
+
+    class Noted(servers.Run):
+        def speed(self):
+            measured.append((self.spec["base_url"], self.clients))
+            self.lost.append(0.0)
+            self.unexplained.append(0.0)
+            return 1.0
+
+    monkeypatch.setattr(servers, "Run", Noted)
+    monkeypatch.setattr(servers, "_server", lambda share, latency: nullcontext(f"http://{share}/v1"))
+    servers.measure(Settings(rounds=2, clients=(1, 2), faults=(0.0, 0.2)))
+    assert measured == [(f"http://{share}/v1", clients) for share in (0.0, 0.2) for clients in (1, 2)] * 3
+
+
+def test_peers_that_were_measured_are_named_with_their_versions(monkeypatch):
+    from benchmarks.throughput import environment
+
+    def probe(python, peer, rows, horizons):
+        if peer == "textarena":
+            raise peers.PeerError("textarena: no such thing")
+        return {(peer, 5.0): 1.0}
+
+    monkeypatch.setattr(environment, "interpreter", lambda peer, folder, install: sys.executable)
+    monkeypatch.setattr(environment, "probe", probe)
+    monkeypatch.setattr(environment, "step_us", lambda observe, horizon, rows: 1.0)
+    notes = []
+    environment._steps(Settings(rounds=1), notes)
+    measured = f"measured beside gymnasium {gymnasium.__version__}, skyrl-gym 0.4.0, gem-llm 0.1.0"
+    assert notes == ["skipped: textarena: no such thing", measured]
+
+
+def test_the_machine_names_what_trains_and_what_talks_to_servers():
+    assert {"peft", "openai"} <= {entry.split()[0] for entry in machine()["versions"].split(", ")}
+
+
+def test_parts_of_an_update_add_up():
+    from benchmarks.throughput.training import OF_ROLLOUT, OF_TRAINER, OUTSIDE, Timed
+
+    timed, at = Timed("cpu"), [0.0]
+    timed.now = lambda: at[0]
+
+    def lasts(seconds):
+        return lambda: at.__setitem__(0, at[0] + seconds)
+
+    generate = timed.part("generation", lasts(5))
+    parts = {"rollout": lambda: (generate(), lasts(1)()), "forward": lasts(2), "backward": lasts(1)}
+    timed.end_of_update()
+    for _ in range(4):
+        for name, work in parts.items():
+            timed.part(name, work)()
+        lasts(1)()  # the trainer itself
+        timed.end_of_update()
+    assert timed.seconds["rollout, our rollout"] == [6.0, 6.0]
+    [shares] = {tuple((part, samples[0]) for part, samples in timed.shares.items())}
+    assert dict(shares) == {
+        "generation": 0.5,
+        "forward": 0.2,
+        "backward": 0.1,
+        OUTSIDE: 0.2,
+        OF_ROLLOUT: 0.1,
+        OF_TRAINER: 0.1,
+    }
 
 
 def test_a_real_server_is_compared_with_itself():
