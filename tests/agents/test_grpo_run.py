@@ -207,12 +207,21 @@ grpo.run(settings)
 """
 
 
-def run_in_two_processes(settings: Any, folder: Path) -> dict[str, Any]:
-    """The result of a run under torchrun, once it has left the same weights in both processes."""
+LAUNCHERS = {
+    "torchrun": "torch.distributed.run --standalone --nproc-per-node=2",
+    # as docs/scaling.md has it; without --multi_gpu it starts one process
+    "accelerate": "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 "
+    "--mixed_precision no --dynamo_backend no --main_process_port 0",
+}
+
+
+def run_in_two_processes(settings: Any, folder: Path, launcher: str = "torchrun") -> dict[str, Any]:
+    """The result of a run under a launcher, once it has left the same weights in both processes."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    launch = [sys.executable, "-m", *LAUNCHERS[launcher].split()]
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "agents")])}
     given = json.dumps(settings.described())
     processes.run([*launch, str(script), given], env=environment)
     assert (settings.out / "rank0").read_text() == (settings.out / "rank1").read_text()
@@ -220,12 +229,13 @@ def run_in_two_processes(settings: Any, folder: Path) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.parametrize("launcher", ["torchrun", pytest.param("accelerate", marks=pytest.mark.slow)])
 def test_two_processes_make_the_update_of_one(
-    policy_folder: Path, tmp_path: Path, make_settings: Any
+    policy_folder: Path, tmp_path: Path, make_settings: Any, launcher: str
 ) -> None:
     changes: dict[str, Any] = {"eval_dialogues": 4, "log_dialogues": True}
     settings = make_settings("two", groups=1, **changes)
-    result, two = run_in_two_processes(settings, tmp_path), settings.out
+    result, two = run_in_two_processes(settings, tmp_path, launcher), settings.out
     settings = make_settings("one", groups=2, **changes)
     expected, one = run(settings), settings.out
     seeds = [
