@@ -1,11 +1,12 @@
 """What must travel to a machine with a GPU and no network: ``make gpu-bundle``.
 
 Gathers wheels of both packages and of all pure Python packages that they need, in the versions of this
-environment, and a script that installs them beside what the machine has: torch, NumPy and whatever else is
-compiled must be there, since a wheel built for one machine need not run on the other.
+environment, and scripts that install and check them beside what the machine has: torch, NumPy and whatever
+else is compiled must be there, since a wheel built for one machine need not run on the other.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -16,7 +17,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 OURS = {"dialogue-gym": ROOT, "dialogue-agents": ROOT / "agents"}
-EXTRAS = ("agents", "cli", "realism", "http", "report")
+EXTRAS = ("agents", "llm", "cli", "realism", "http", "report")
 MOST_BYTES = 60 * 2**20
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 _INSTALL = """#!/bin/sh
@@ -25,7 +26,9 @@ set -e
 here=$(dirname "$0")
 python3 -m venv --system-site-packages "${1:-.venv-gpu}"
 "${1:-.venv-gpu}/bin/python" -m pip install --no-index --no-deps --disable-pip-version-check "$here"/*.whl
-echo "next: ${1:-.venv-gpu}/bin/python -m benchmarks.throughput --device cuda"
+"${1:-.venv-gpu}/bin/python" "$here/check.py" "$here" EXTRAS
+echo "next, in a checkout of the repository (its benchmarks and tests do not travel in wheels):"
+echo "$(cd "${1:-.venv-gpu}" && pwd)/bin/python -m benchmarks.throughput --device cuda --no-install"
 """
 
 
@@ -93,7 +96,8 @@ def gather(folder: Path) -> list[str]:
     subprocess.run(
         [*_PIP, "download", "--no-deps", "--only-binary=:all:", "--dest", folder, *pure], check=True
     )
-    (folder / "install.sh").write_text(_INSTALL, encoding="utf-8")
+    (folder / "install.sh").write_text(_INSTALL.replace("EXTRAS", " ".join(EXTRAS)), encoding="utf-8")
+    shutil.copy(Path(__file__).with_name("gpu_bundle_check.py"), folder / "check.py")
     if (size := sum(wheel.stat().st_size for wheel in folder.glob("*.whl"))) > MOST_BYTES:
         raise ValueError(
             f"{folder}: {size / 2**20:.0f} MiB of wheels, at most {MOST_BYTES // 2**20} can travel"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu_bundle
+from benchmarks import gpu_bundle, gpu_bundle_check
 
 
 def test_everything_that_both_packages_need_is_named_once_with_its_version() -> None:
@@ -28,3 +28,21 @@ def test_too_many_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(ValueError, match="MiB of wheels"):
         gpu_bundle.gather(tmp_path)
+
+
+def test_a_compiled_package_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not gpu_bundle_check.problems(["transformers"], ())
+    monkeypatch.setattr(gpu_bundle_check, "version", lambda name: "0.0.1" if name == "tokenizers" else "99")
+    lines = gpu_bundle_check.problems(["transformers"], ())
+    assert any(
+        line.startswith("transformers needs tokenizers") and line.endswith("has 0.0.1") for line in lines
+    )
+
+
+def test_the_script_checks_what_it_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_bundle.subprocess, "run", lambda *_, **__: None)
+    gpu_bundle.gather(tmp_path)
+    script = (tmp_path / "install.sh").read_text()
+    assert f'"$here/check.py" "$here" {" ".join(gpu_bundle.EXTRAS)}\n' in script
+    assert "-m benchmarks.throughput --device cuda --no-install" in script
+    assert "def problems" in (tmp_path / "check.py").read_text()
