@@ -120,7 +120,8 @@ def test_servers_are_asked_for_ids_under_one_name_a_dialogue(bridge: Any) -> Non
     assert sum(len(output.extra_fields["turn_scores"]) for output in outputs) == len(servers.asked)
 
 
-@pytest.mark.parametrize("limits", [{"prompt": 5}, {"response": 30}])
+# first replies have 11 or 13 tokens, whatever the users then say
+@pytest.mark.parametrize("limits", [{"prompt": 5}, {"response": 12}])
 def test_what_is_longer_than_verl_allows_is_masked(bridge: Any, limits: dict[str, int]) -> None:
     outputs = run(bridge, Servers(), **limits)
     lost = [output for output in outputs if not any(output.response_mask)]
