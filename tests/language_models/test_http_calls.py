@@ -1,6 +1,5 @@
 """What calls of many rows share: questions that are asked once, servers that rest, and one deadline a row."""
 
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,52 +9,23 @@ import pytest
 
 pytest.importorskip("openai")
 
-from dialogue_gym.language_models import GenerationRequest, HttpModel, Sampling, http_calls
+from dialogue_gym.language_models import Sampling, http_calls
 from dialogue_gym.language_models.http_answers import refused
 from dialogue_gym.language_models.http_calls import Connection, Patience
 from dialogue_gym.seeding import NoiseKey
 from tests.fake_server import FakeServer
 from tests.fake_server_engine import KeyedEngine
+from tests.language_models.conftest import Opened, requests
 
 TINY = str(files("dialogue_gym.language_models") / "tiny")
 ENGINE = KeyedEngine(1000, 1)
 
 
-@pytest.fixture(autouse=True)
-def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-class Opened:
-    """Models of servers, closed after the test."""
-
-    def __init__(self) -> None:
-        self.models: list[HttpModel] = []
-
-    def __call__(self, *servers: FakeServer, **settings: Any) -> HttpModel:
-        urls = [server.base_url for server in servers]
-        quick = {"tokenizer": TINY, "backoff_s": 0.01, "timeout_s": 30.0}
-        self.models.append(HttpModel(urls, "m", **{**quick, **settings}))
-        return self.models[-1]
-
-
-@pytest.fixture
-def model_of() -> Iterator[Opened]:
-    opened = Opened()
-    yield opened
-    for model in opened.models:
-        model.close()
+pytestmark = pytest.mark.usefixtures("no_key")
 
 
 def fake(**settings: Any) -> FakeServer:
     return FakeServer(**{"engine": ENGINE, **settings})
-
-
-def requests(count: int = 1) -> list[GenerationRequest]:
-    return [
-        GenerationRequest(i, ({"role": "user", "content": f"hello {i}"},), NoiseKey((i,)))
-        for i in range(count)
-    ]
 
 
 class TestAskedOnce:
